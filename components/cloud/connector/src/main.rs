@@ -1,0 +1,3 @@
+//! Registry, certificate authority and device API.
+
+fn main() {}

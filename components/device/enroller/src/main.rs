@@ -1,0 +1,3 @@
+//! First-boot enroller and keeper of the device's identity.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The initrd: finds the verity root on the boot disk and switches to it.
+
+fn main() {}

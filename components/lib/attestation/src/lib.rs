@@ -1,0 +1,1 @@
+//! Wire types and verification of TPM evidence.

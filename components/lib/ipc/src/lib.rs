@@ -1,0 +1,1 @@
+//! D-Bus interfaces, caller authorization and audit emission.

@@ -1,0 +1,1 @@
+//! Typed TPM operations over libtss2.
