@@ -1,1 +1,17 @@
 //! Wire types and verification of TPM evidence.
+//!
+//! Without features: what a device and the server say to each other while the device enrols.
+//! With `verifier`: the server's side, which makes credentials and judges the evidence.
+//! Pure Rust; no input or output, no clock, no random source of its own.
+#![forbid(unsafe_code)]
+
+pub mod binding;
+pub mod edge_id;
+pub mod ek;
+pub mod evidence;
+pub mod hash;
+pub mod nonce;
+pub mod oid;
+pub mod pcr;
+pub mod refusal;
+pub mod tpm;
