@@ -46,7 +46,7 @@ impl HashAlgorithm {
     /// The digest of the concatenation of `parts`.
     pub fn digest(self, parts: &[&[u8]]) -> Vec<u8> {
         fn of<D: Digest>(parts: &[&[u8]]) -> Vec<u8> {
-            parts.iter().fold(D::new(), |hash, part| hash.chain_update(part)).finalize().to_vec()
+            parts.iter().fold(D::new(), D::chain_update).finalize().to_vec()
         }
         match self {
             Self::Sha256 => of::<Sha256>(parts),
@@ -58,7 +58,7 @@ impl HashAlgorithm {
 
 /// SHA-256 of the concatenation of `parts`.
 pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into()
+    parts.iter().fold(Sha256::new(), Sha256::chain_update).finalize().into()
 }
 
 /// HMAC-SHA256 of the concatenation of `parts`.

@@ -82,11 +82,13 @@ impl ObjectAttributes {
     }
 
     /// Those of `required` that are not set.
+    #[must_use]
     pub const fn missing(self, required: Self) -> Self {
         Self(required.0 & !self.0)
     }
 
     /// These attributes without `others`.
+    #[must_use]
     pub const fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
