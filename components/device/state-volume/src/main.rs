@@ -1,3 +1,0 @@
-//! Opens, checks and creates the encrypted state volume behind the anti-rollback gate.
-
-fn main() {}

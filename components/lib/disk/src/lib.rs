@@ -1,0 +1,14 @@
+//! GUID partition tables and the identifiers that Holdfast's disks carry.
+//!
+//! Reading is strict: both CRCs of the header must hold, and every size is bounded before it is
+//! believed. Sources: UEFI 2.10 section 5.3; UAPI Discoverable Partitions Specification.
+
+#![forbid(unsafe_code)]
+
+mod gpt;
+mod guid;
+pub mod types;
+pub mod verity;
+
+pub use gpt::{BLOCK, ENTRY_BLOCKS, Gpt, GptError, Partition};
+pub use guid::{Guid, GuidError};
