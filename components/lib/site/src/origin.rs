@@ -47,22 +47,18 @@ impl FromStr for HttpsOrigin {
                 "{text:?} has more than host and port; expected https://HOST[:PORT]"
             ));
         }
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(rest) => {
-                let (host, port) = rest
-                    .split_once(']')
-                    .ok_or_else(|| format!("{text:?} lacks the \"]\" after the IPv6 address"))?;
-                host.parse::<Ipv6Addr>().map_err(|_| format!("{host:?} is no IPv6 address"))?;
-                (host, port)
+        let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+            let (host, port) = rest
+                .split_once(']')
+                .ok_or_else(|| format!("{text:?} lacks the \"]\" after the IPv6 address"))?;
+            host.parse::<Ipv6Addr>().map_err(|_| format!("{host:?} is no IPv6 address"))?;
+            (host, port)
+        } else {
+            let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+            if !is_ipv4_or_name(host) {
+                return Err(format!("{host:?} is neither a DNS name nor an IP address"));
             }
-            None => {
-                let (host, port) =
-                    authority.split_at(authority.find(':').unwrap_or(authority.len()));
-                if !is_ipv4_or_name(host) {
-                    return Err(format!("{host:?} is neither a DNS name nor an IP address"));
-                }
-                (host, port)
-            }
+            (host, port)
         };
         let port = match port.strip_prefix(':') {
             None if port.is_empty() => DEFAULT_PORT,
