@@ -96,7 +96,7 @@ impl Tpm {
     pub fn quote(
         &self,
         ak: &Key<'_>,
-        pcrs: &[u32],
+        pcrs: &[u8],
         qualifying_data: &[u8],
     ) -> Result<Quote, TpmError> {
         const OPERATION: &str = "Quote";

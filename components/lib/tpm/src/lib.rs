@@ -24,7 +24,7 @@ pub use attest::{Credential, Quote, Statement};
 pub use connection::{Object, Tpm};
 pub use ek::EkInfo;
 pub use error::TpmError;
+pub use holdfast_attestation::pcr::PcrValue;
 pub use holdfast_attestation::tpm::Name;
 pub use key::{Key, KeyBlob};
-pub use pcr::PcrValue;
 pub use sign::{SignatureMode, SignatureScheme};

@@ -13,6 +13,8 @@ use crate::{Tpm, TpmError};
 
 /// Every TPM transfers at least this many bytes at once.
 const SMALLEST_NV_BUFFER: u32 = 512;
+/// The TSS transfers at most this many.
+const LARGEST_NV_BUFFER: u32 = 2048;
 /// The most handles asked for at once.
 const HANDLES_PER_QUERY: u32 = 64;
 
@@ -168,7 +170,7 @@ impl Tpm {
         let size = self.run("GetCapability", "NV buffer size", |tpm| {
             tpm.get_tpm_property(PropertyTag::NvBufferMax)
         })?;
-        let size = size.unwrap_or(SMALLEST_NV_BUFFER).clamp(1, MaxNvBuffer::MAX_SIZE as u32);
+        let size = size.unwrap_or(SMALLEST_NV_BUFFER).clamp(1, LARGEST_NV_BUFFER);
         Ok(u16::try_from(size).unwrap_or(u16::MAX))
     }
 }

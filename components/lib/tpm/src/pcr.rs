@@ -1,5 +1,6 @@
 //! Platform configuration registers, SHA-256 bank.
 
+use holdfast_attestation::pcr::PcrValue;
 use sha2::{Digest as _, Sha256};
 use tss_esapi::handles::PcrHandle;
 use tss_esapi::interface_types::algorithm::HashingAlgorithm;
@@ -7,40 +8,31 @@ use tss_esapi::structures::{Digest, DigestValues, PcrSelectionList, PcrSlot};
 
 use crate::{Tpm, TpmError};
 
-/// A PCR and its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PcrValue {
-    /// Number of the register, 0 to 23.
-    pub index: u32,
-    /// Its value in the SHA-256 bank.
-    pub sha256: [u8; 32],
-}
-
 impl Tpm {
     /// Reads registers, in the order given.
-    pub fn pcr_read(&self, indices: &[u32]) -> Result<Vec<PcrValue>, TpmError> {
+    pub fn pcr_read(&self, indices: &[u8]) -> Result<Vec<PcrValue>, TpmError> {
         indices.iter().map(|&index| self.pcr_value(index)).collect()
     }
 
-    fn pcr_value(&self, index: u32) -> Result<PcrValue, TpmError> {
+    fn pcr_value(&self, index: u8) -> Result<PcrValue, TpmError> {
         const OPERATION: &str = "PCR_Read";
         let label = label(index);
         let selection = selection(OPERATION, &[index])?;
         let (_, _, digests) = self.run(OPERATION, &label, |tpm| tpm.pcr_read(selection))?;
-        let digest = digests.value().first().map(|digest| digest.value());
-        let sha256 = digest.and_then(|value| value.try_into().ok()).ok_or_else(|| {
+        let value = digests.value().first().map(Digest::value);
+        let digest = value.and_then(|value| value.try_into().ok()).ok_or_else(|| {
             TpmError::check(OPERATION, &label, "the TPM has no SHA-256 value; enable that bank")
         })?;
-        Ok(PcrValue { index, sha256 })
+        Ok(PcrValue { index, digest })
     }
 
     /// Extends a register of the SHA-256 bank: new value = SHA-256(old value || digest).
-    pub fn pcr_extend(&self, index: u32, digest: &[u8; 32]) -> Result<(), TpmError> {
+    pub fn pcr_extend(&self, index: u8, digest: &[u8; 32]) -> Result<(), TpmError> {
         let label = label(index);
         self.run_empty_auth("PCR_Extend", &label, |tpm| {
             let mut values = DigestValues::new();
             values.set(HashingAlgorithm::Sha256, Digest::try_from(digest.as_slice())?);
-            tpm.pcr_extend(PcrHandle::try_from(index)?, values)
+            tpm.pcr_extend(PcrHandle::try_from(u32::from(index))?, values)
         })
     }
 }
@@ -51,19 +43,19 @@ pub(crate) fn composite_digest(values: &[PcrValue]) -> [u8; 32] {
     ascending.sort_by_key(|value| value.index);
     ascending
         .iter()
-        .fold(Sha256::new(), |hash, value| hash.chain_update(value.sha256))
+        .fold(Sha256::new(), |hash, value| hash.chain_update(value.digest))
         .finalize()
         .into()
 }
 
 pub(crate) fn selection(
     operation: &'static str,
-    indices: &[u32],
+    indices: &[u8],
 ) -> Result<PcrSelectionList, TpmError> {
     let slots: Result<Vec<PcrSlot>, TpmError> = indices
         .iter()
         .map(|&index| {
-            let bit = 1_u32.checked_shl(index).filter(|_| index < 24);
+            let bit = 1_u32.checked_shl(index.into()).filter(|_| index < 24);
             bit.and_then(|bit| PcrSlot::try_from(bit).ok())
                 .ok_or_else(|| TpmError::check(operation, &label(index), "no such register"))
         })
@@ -74,6 +66,6 @@ pub(crate) fn selection(
         .map_err(|source| TpmError::command(operation, "PCR selection", source))
 }
 
-fn label(index: u32) -> String {
+fn label(index: u8) -> String {
     format!("PCR {index}")
 }
