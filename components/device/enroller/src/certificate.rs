@@ -1,0 +1,181 @@
+//! The device's certificate chain: the few facts that the device itself needs from it.
+
+use const_oid::db::rfc4519::COMMON_NAME;
+use der::{Decode as _, Encode};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::{self, PemObject as _};
+use sha2::{Digest as _, Sha256};
+use x509_cert::Certificate;
+use x509_cert::der::EncodePem as _;
+use x509_cert::der::asn1::{PrintableStringRef, Utf8StringRef};
+use x509_cert::der::pem::LineEnding;
+
+use crate::clock::Validity;
+
+/// A certificate chain that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// Not PEM.
+    #[error("certificate chain is not valid PEM: {0}")]
+    Pem(pem::Error),
+    /// Not certificates.
+    #[error("certificate is not valid DER: {0}")]
+    Syntax(#[from] der::Error),
+    /// No certificate in it.
+    #[error("certificate chain is empty")]
+    Empty,
+    /// The subject has no common name to take the device id from.
+    #[error("certificate has no common name that could be the device id")]
+    NoDeviceId,
+}
+
+/// A device certificate, followed by the certificates of its issuers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    certificates: Vec<Certificate>,
+    device_id: String,
+}
+
+impl Chain {
+    /// Takes certificates in order, the device's first.
+    pub fn new(certificates: Vec<Certificate>) -> Result<Self, CertificateError> {
+        let leaf = certificates.first().ok_or(CertificateError::Empty)?;
+        let device_id = common_name(leaf).ok_or(CertificateError::NoDeviceId)?;
+        Ok(Self { certificates, device_id })
+    }
+
+    /// Reads one or more PEM certificates, the device's first.
+    pub fn from_pem(pem: &str) -> Result<Self, CertificateError> {
+        let certificates = CertificateDer::pem_slice_iter(pem.as_bytes())
+            .map(|der| Ok(Certificate::from_der(&der.map_err(CertificateError::Pem)?)?))
+            .collect::<Result<_, CertificateError>>()?;
+        Self::new(certificates)
+    }
+
+    /// The chain as PEM, the device's certificate first.
+    pub fn to_pem(&self) -> Result<String, CertificateError> {
+        let mut pem = String::new();
+        for certificate in &self.certificates {
+            pem.push_str(&certificate.to_pem(LineEnding::LF)?);
+        }
+        Ok(pem)
+    }
+
+    /// The chain as DER, the device's certificate first.
+    pub fn to_der(&self) -> Result<Vec<Vec<u8>>, CertificateError> {
+        Ok(self.certificates.iter().map(Encode::to_der).collect::<Result<_, _>>()?)
+    }
+
+    /// The device id: the common name that the server gave it.
+    pub fn device_id(&self) -> &str {
+        &self.device_id
+    }
+
+    /// DER of the public key that the certificate is for.
+    pub fn spki(&self) -> Result<Vec<u8>, CertificateError> {
+        Ok(self.leaf().tbs_certificate.subject_public_key_info.to_der()?)
+    }
+
+    /// The serial number in hexadecimal.
+    pub fn serial(&self) -> String {
+        hex::encode(self.leaf().tbs_certificate.serial_number.as_bytes())
+    }
+
+    /// SHA-256 of the certificate's DER.
+    pub fn thumbprint(&self) -> Result<[u8; 32], CertificateError> {
+        Ok(Sha256::digest(self.leaf().to_der()?).into())
+    }
+
+    /// Start of validity in seconds since 1970.
+    pub fn not_before(&self) -> u64 {
+        self.leaf().tbs_certificate.validity.not_before.to_unix_duration().as_secs()
+    }
+
+    /// End of validity in seconds since 1970.
+    pub fn not_after(&self) -> u64 {
+        self.leaf().tbs_certificate.validity.not_after.to_unix_duration().as_secs()
+    }
+
+    /// When a new certificate should be fetched: two thirds of its life, spread by a tenth of it
+    /// either way with the thumbprint, so that a fleet that enrolled together does not renew
+    /// together.
+    pub fn renewal(&self) -> Result<u64, CertificateError> {
+        let life = self.not_after().saturating_sub(self.not_before());
+        let [first, second, ..] = self.thumbprint()?;
+        let spread = u64::from(u16::from_be_bytes([first, second]));
+        let tenth = life / 10;
+        let offset = tenth.saturating_mul(2).saturating_mul(spread) / u64::from(u16::MAX);
+        Ok(self.not_before() + (life / 3) * 2 - tenth + offset)
+    }
+
+    fn leaf(&self) -> &Certificate {
+        // `new` refuses an empty chain.
+        &self.certificates[0]
+    }
+}
+
+fn common_name(certificate: &Certificate) -> Option<String> {
+    let value = certificate
+        .tbs_certificate
+        .subject
+        .0
+        .iter()
+        .flat_map(|name| name.0.iter())
+        .find(|attribute| attribute.oid == COMMON_NAME)
+        .map(|attribute| &attribute.value)?;
+    let text = value
+        .decode_as::<Utf8StringRef<'_>>()
+        .map(|text| text.as_str().to_owned())
+        .or_else(|_| {
+            value.decode_as::<PrintableStringRef<'_>>().map(|text| text.as_str().to_owned())
+        })
+        .ok()?;
+    (!text.is_empty()).then_some(text)
+}
+
+/// When a DER certificate is valid.
+pub fn validity(certificate: &[u8]) -> Result<Validity, der::Error> {
+    let validity = Certificate::from_der(certificate)?.tbs_certificate.validity;
+    Ok(Validity {
+        not_before: validity.not_before.to_unix_duration().as_secs(),
+        not_after: validity.not_after.to_unix_duration().as_secs(),
+    })
+}
+
+#[cfg(test)]
+pub mod samples;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pem_round_trip_keeps_order_and_content() {
+        let chain = samples::chain("device-1", b"key one");
+        let pem = chain.to_pem().unwrap();
+        assert_eq!(pem.matches("BEGIN CERTIFICATE").count(), 2);
+        assert_eq!(Chain::from_pem(&pem).unwrap(), chain);
+        assert_eq!(chain.device_id(), "device-1");
+        assert_eq!(chain.spki().unwrap(), samples::spki(b"key one"));
+    }
+
+    #[test]
+    fn renewal_lies_around_two_thirds_of_the_life() {
+        for key in 0u8..32 {
+            let chain = samples::chain("device-1", &[key]);
+            let life = chain.not_after() - chain.not_before();
+            let renewal = chain.renewal().unwrap() - chain.not_before();
+            assert!(renewal >= life * 56 / 100 && renewal <= life * 77 / 100, "{renewal} {life}");
+        }
+    }
+
+    #[test]
+    fn chains_without_certificate_or_name_are_refused() {
+        assert!(matches!(Chain::from_pem(""), Err(CertificateError::Empty)));
+        let cut = "-----BEGIN CERTIFICATE-----\nMIIB\n";
+        assert!(matches!(Chain::from_pem(cut), Err(CertificateError::Pem(_))));
+        assert!(matches!(Chain::new(Vec::new()), Err(CertificateError::Empty)));
+        let nameless = samples::certificate("", b"key");
+        assert!(matches!(Chain::new(vec![nameless]), Err(CertificateError::NoDeviceId)));
+    }
+}

@@ -1,0 +1,75 @@
+//! Certificates with chosen names and keys; their signatures mean nothing.
+
+use der::asn1::{Any, BitString, SetOfVec, Utf8StringRef};
+use der::{Decode as _, Encode as _};
+use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
+use x509_cert::attr::AttributeTypeAndValue;
+use x509_cert::name::{RdnSequence, RelativeDistinguishedName};
+use x509_cert::serial_number::SerialNumber;
+use x509_cert::time::{Time, Validity};
+use x509_cert::{Certificate, TbsCertificate, Version};
+
+use super::{COMMON_NAME, Chain};
+
+/// Start of validity of all samples.
+pub const NOT_BEFORE: u64 = 1_700_000_000;
+/// End of validity of all samples.
+pub const NOT_AFTER: u64 = NOT_BEFORE + 90 * 86_400;
+
+fn algorithm() -> AlgorithmIdentifierOwned {
+    AlgorithmIdentifierOwned { oid: const_oid::db::rfc5912::RSA_ENCRYPTION, parameters: None }
+}
+
+fn public_key(key: &[u8]) -> SubjectPublicKeyInfoOwned {
+    SubjectPublicKeyInfoOwned {
+        algorithm: algorithm(),
+        subject_public_key: BitString::from_bytes(key).unwrap(),
+    }
+}
+
+/// The public key info of a sample key.
+pub fn spki(key: &[u8]) -> Vec<u8> {
+    public_key(key).to_der().unwrap()
+}
+
+fn name(common_name: &str) -> RdnSequence {
+    if common_name.is_empty() {
+        return RdnSequence::default();
+    }
+    let attribute = AttributeTypeAndValue {
+        oid: COMMON_NAME,
+        value: Any::encode_from(&Utf8StringRef::new(common_name).unwrap()).unwrap(),
+    };
+    RdnSequence(vec![RelativeDistinguishedName(SetOfVec::try_from(vec![attribute]).unwrap())])
+}
+
+/// A certificate for a name and a key.
+pub fn certificate(common_name: &str, key: &[u8]) -> Certificate {
+    let time =
+        |seconds| Time::try_from(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds));
+    let certificate = Certificate {
+        tbs_certificate: TbsCertificate {
+            version: Version::V3,
+            serial_number: SerialNumber::new(&[1, 2, 3]).unwrap(),
+            signature: algorithm(),
+            issuer: name("issuer"),
+            validity: Validity {
+                not_before: time(NOT_BEFORE).unwrap(),
+                not_after: time(NOT_AFTER).unwrap(),
+            },
+            subject: name(common_name),
+            subject_public_key_info: public_key(key),
+            issuer_unique_id: None,
+            subject_unique_id: None,
+            extensions: None,
+        },
+        signature_algorithm: algorithm(),
+        signature: BitString::from_bytes(b"none").unwrap(),
+    };
+    Certificate::from_der(&certificate.to_der().unwrap()).unwrap()
+}
+
+/// A chain of a device's certificate and its issuer's.
+pub fn chain(device_id: &str, key: &[u8]) -> Chain {
+    Chain::new(vec![certificate(device_id, key), certificate("issuer", b"issuer key")]).unwrap()
+}

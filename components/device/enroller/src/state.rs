@@ -1,0 +1,376 @@
+//! The life of the device's identity as an explicit state machine.
+//!
+//! Pure: an event goes in, the one action to do next comes out. Whoever drives it performs the
+//! action and feeds its outcome back as the next event. Time and chance are injected.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::retry::{Curve, Jitter};
+
+/// How often an active device asks the server whether it is still welcome.
+const RECHECK: Duration = Duration::from_secs(15 * 60);
+
+/// What the device's identity is waiting for or doing; shown as `Identity1.State`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// The daemon has just started.
+    Uninitialised,
+    /// The verified site configuration is not there or not valid.
+    WaitingForSite,
+    /// TPM, Edge ID and stored identity are being read.
+    Preparing,
+    /// The server cannot be reached.
+    WaitingForNetwork,
+    /// An enrolment is under way.
+    Enrolling,
+    /// An operator must approve the device first.
+    WaitingForApproval,
+    /// The server refused; an operator must act.
+    Refused,
+    /// The new certificate is being tried before it is put in place.
+    Activating,
+    /// The device holds an accepted identity; true offline and after a reboot.
+    Active,
+    /// The device itself must be repaired.
+    Faulted,
+}
+
+impl State {
+    /// The name on D-Bus and in `holdfast status`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Uninitialised => "uninitialised",
+            Self::WaitingForSite => "waiting_for_site",
+            Self::Preparing => "preparing",
+            Self::WaitingForNetwork => "waiting_for_network",
+            Self::Enrolling => "enrolling",
+            Self::WaitingForApproval => "waiting_for_approval",
+            Self::Refused => "refused",
+            Self::Activating => "activating",
+            Self::Active => "active",
+            Self::Faulted => "faulted",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which certificate the device holds, as far as it is worth trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holding {
+    /// None, or one that is expired or no longer accepted.
+    Nothing,
+    /// One that was issued and has not been tried yet.
+    Pending,
+    /// One that the server has accepted.
+    Active,
+}
+
+/// Why the device is not where it should be, and what the operator should do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Stable code in kebab case.
+    pub code: String,
+    /// For people: what happened, where, and what to do next.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem with its stable code and its explanation.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into() }
+    }
+}
+
+/// The outcome of an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The daemon starts.
+    Started,
+    /// The site configuration was read.
+    SiteLoaded,
+    /// The site configuration is missing or not valid.
+    SiteUnusable(Problem),
+    /// TPM and store were read; this is what they hold.
+    Prepared(Holding),
+    /// Something on the device failed that may pass.
+    Failed(Problem),
+    /// Something on the device is wrong and stays wrong until someone repairs it.
+    Broken(Problem),
+    /// A certificate was issued and stored as pending.
+    Issued,
+    /// The server waits for an operator's approval.
+    ApprovalPending {
+        /// What the operator should do.
+        problem: Problem,
+        /// The server's wish for the next attempt.
+        retry_after: Option<Duration>,
+    },
+    /// The server refused.
+    Refused {
+        /// The server's reason.
+        problem: Problem,
+        /// The server's wish for the next attempt.
+        retry_after: Option<Duration>,
+    },
+    /// The server does not accept the certificate in use; another one may be had.
+    CertificateRejected(Problem),
+    /// The server could not be reached, or was not the right one.
+    Unreachable {
+        /// What failed.
+        problem: Problem,
+        /// The server's wish, if one that is overloaded could still say it.
+        retry_after: Option<Duration>,
+    },
+    /// The server accepted the certificate in use.
+    Confirmed,
+    /// The pending identity was put in place.
+    Promoted,
+    /// The wait is over.
+    WaitOver,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Read the site configuration.
+    LoadSite,
+    /// Open the TPM and the store; make the keys that are missing.
+    Prepare,
+    /// Run the attested enrolment and store the certificate as pending.
+    Enrol,
+    /// Ask `self` with the certificate held.
+    Confirm,
+    /// Put the pending identity in place.
+    Promote,
+    /// Do nothing for this long.
+    Wait(Duration),
+    /// Do nothing until the daemon is started again.
+    Rest,
+}
+
+/// The state machine.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    state: State,
+    holding: Holding,
+    failures: Failures,
+    problem: Option<Problem>,
+    online: bool,
+}
+
+/// Failures in a row, counted per kind, since each kind has its own curve.
+#[derive(Debug, Clone, Copy, Default)]
+struct Failures {
+    local: u32,
+    network: u32,
+    refusal: u32,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Machine {
+    /// A machine that waits for [`Event::Started`].
+    pub const fn new() -> Self {
+        Self {
+            state: State::Uninitialised,
+            holding: Holding::Nothing,
+            failures: Failures { local: 0, network: 0, refusal: 0 },
+            problem: None,
+            online: false,
+        }
+    }
+
+    /// The present state.
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// The certificate that the machine works with.
+    pub const fn holding(&self) -> Holding {
+        self.holding
+    }
+
+    /// What keeps the device from its goal, if anything does.
+    pub const fn problem(&self) -> Option<&Problem> {
+        self.problem.as_ref()
+    }
+
+    /// Whether the server accepted the certificate at the last attempt.
+    pub const fn online(&self) -> bool {
+        self.online
+    }
+
+    /// Takes the outcome of the last action and says what to do next.
+    pub fn step(&mut self, event: Event, jitter: &mut dyn Jitter) -> Action {
+        match event {
+            Event::Started => Action::LoadSite,
+            Event::SiteLoaded => {
+                self.recovered(State::Preparing);
+                Action::Prepare
+            }
+            Event::SiteUnusable(problem) => {
+                self.local_failure(State::WaitingForSite, problem, jitter)
+            }
+            Event::Prepared(holding) => self.prepared(holding),
+            Event::Failed(problem) => self.local_failure(State::Faulted, problem, jitter),
+            Event::Broken(problem) => {
+                self.enter(State::Faulted, Some(problem));
+                self.online = false;
+                Action::Rest
+            }
+            Event::Issued => {
+                // Refusals are forgotten only when the certificate has proved itself.
+                self.failures = Failures { refusal: self.failures.refusal, ..Failures::default() };
+                self.holding = Holding::Pending;
+                self.enter(State::Activating, None);
+                Action::Confirm
+            }
+            Event::ApprovalPending { problem, retry_after } => {
+                self.refusal(State::WaitingForApproval, problem, retry_after, jitter)
+            }
+            Event::Refused { problem, retry_after } => {
+                self.refusal(State::Refused, problem, retry_after, jitter)
+            }
+            Event::CertificateRejected(problem) => {
+                self.holding = Holding::Nothing;
+                self.refusal(State::Refused, problem, None, jitter)
+            }
+            Event::Unreachable { problem, retry_after } => {
+                self.unreachable(problem, retry_after, jitter)
+            }
+            Event::Confirmed => self.confirmed(jitter),
+            Event::Promoted => {
+                self.holding = Holding::Active;
+                self.confirmed(jitter)
+            }
+            Event::WaitOver => self.resume(),
+        }
+    }
+
+    fn prepared(&mut self, holding: Holding) -> Action {
+        self.failures = Failures::default();
+        self.holding = holding;
+        match holding {
+            Holding::Nothing => {
+                self.enter(State::Enrolling, None);
+                Action::Enrol
+            }
+            Holding::Pending => {
+                self.enter(State::Activating, None);
+                Action::Confirm
+            }
+            Holding::Active => {
+                self.enter(State::Active, None);
+                Action::Confirm
+            }
+        }
+    }
+
+    fn confirmed(&mut self, jitter: &mut dyn Jitter) -> Action {
+        match self.holding {
+            Holding::Pending => Action::Promote,
+            Holding::Active => {
+                self.recovered(State::Active);
+                self.online = true;
+                Action::Wait(RECHECK.mul_f64(0.9 + jitter.draw().clamp(0.0, 1.0) / 5.0))
+            }
+            // Nothing was held that could have been confirmed: read again what there is.
+            Holding::Nothing => self.again(),
+        }
+    }
+
+    fn unreachable(
+        &mut self,
+        problem: Problem,
+        retry_after: Option<Duration>,
+        jitter: &mut dyn Jitter,
+    ) -> Action {
+        self.online = false;
+        self.failures.network = self.failures.network.saturating_add(1);
+        let curve = match (self.holding, self.state) {
+            (Holding::Active, State::Active) => {
+                self.problem = Some(problem);
+                Curve::OFFLINE
+            }
+            // A refusal stands until the server takes it back, also while it cannot be reached.
+            (Holding::Active, State::Refused) => Curve::OFFLINE,
+            _ => {
+                self.enter(State::WaitingForNetwork, Some(problem));
+                Curve::NETWORK
+            }
+        };
+        Action::Wait(curve.wait(self.failures.network, retry_after, jitter))
+    }
+
+    fn refusal(
+        &mut self,
+        state: State,
+        problem: Problem,
+        retry_after: Option<Duration>,
+        jitter: &mut dyn Jitter,
+    ) -> Action {
+        self.online = false;
+        self.failures.network = 0;
+        self.failures.refusal = self.failures.refusal.saturating_add(1);
+        self.enter(state, Some(problem));
+        Action::Wait(Curve::REFUSAL.wait(self.failures.refusal, retry_after, jitter))
+    }
+
+    fn local_failure(&mut self, state: State, problem: Problem, jitter: &mut dyn Jitter) -> Action {
+        self.online = false;
+        self.failures.local = self.failures.local.saturating_add(1);
+        self.enter(state, Some(problem));
+        Action::Wait(Curve::LOCAL.wait(self.failures.local, None, jitter))
+    }
+
+    fn resume(&mut self) -> Action {
+        match self.state {
+            State::Uninitialised | State::WaitingForSite => Action::LoadSite,
+            State::Faulted | State::Preparing => self.again(),
+            State::Active => Action::Confirm,
+            State::WaitingForNetwork
+            | State::Enrolling
+            | State::WaitingForApproval
+            | State::Refused
+            | State::Activating => match self.holding {
+                Holding::Nothing => {
+                    self.state = State::Enrolling;
+                    Action::Enrol
+                }
+                Holding::Pending => {
+                    self.state = State::Activating;
+                    Action::Confirm
+                }
+                Holding::Active => Action::Confirm,
+            },
+        }
+    }
+
+    fn again(&mut self) -> Action {
+        self.state = State::Preparing;
+        Action::Prepare
+    }
+
+    fn recovered(&mut self, state: State) {
+        self.failures = Failures::default();
+        self.enter(state, None);
+    }
+
+    fn enter(&mut self, state: State, problem: Option<Problem>) {
+        self.state = state;
+        self.problem = problem;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn problem(code: &str) -> Problem {
+    Problem::new(code, format!("{code} happened"))
+}
+
+fn refused(code: &str) -> Event {
+    Event::Refused { problem: problem(code), retry_after: None }
+}
+
+fn unreachable_server() -> Event {
+    Event::Unreachable { problem: problem("server-unreachable"), retry_after: None }
+}
+
+fn approval(seconds: u64) -> Event {
+    Event::ApprovalPending {
+        problem: problem("approval-pending"),
+        retry_after: Some(Duration::from_secs(seconds)),
+    }
+}
+
+/// Draws the ceiling, so that waits in the tables are the curves' ceilings.
+fn highest() -> f64 {
+    1.0
+}
+
+const fn wait(seconds: u64) -> Action {
+    Action::Wait(Duration::from_secs(seconds))
+}
+
+struct Row(Event, State, Action);
+
+fn run(story: &str, rows: Vec<Row>) -> Machine {
+    let mut machine = Machine::new();
+    for (number, Row(event, state, action)) in rows.into_iter().enumerate() {
+        let shown = format!("{story}, row {number}: {event:?}");
+        assert_eq!(machine.step(event, &mut highest), action, "{shown}");
+        assert_eq!(machine.state(), state, "{shown}");
+    }
+    machine
+}
+
+#[test]
+fn first_boot() {
+    let machine = run(
+        "first boot",
+        vec![
+            Row(Event::Started, State::Uninitialised, Action::LoadSite),
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Nothing), State::Enrolling, Action::Enrol),
+            Row(Event::Issued, State::Activating, Action::Confirm),
+            Row(Event::Confirmed, State::Activating, Action::Promote),
+            Row(Event::Promoted, State::Active, wait(990)),
+            Row(Event::WaitOver, State::Active, Action::Confirm),
+        ],
+    );
+    assert!(machine.online());
+    assert_eq!(machine.problem(), None);
+}
+
+#[test]
+fn active_without_a_network_stays_active() {
+    let machine = run(
+        "offline",
+        vec![
+            Row(Event::Started, State::Uninitialised, Action::LoadSite),
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Active), State::Active, Action::Confirm),
+            Row(unreachable_server(), State::Active, wait(5)),
+            Row(Event::WaitOver, State::Active, Action::Confirm),
+            Row(unreachable_server(), State::Active, wait(10)),
+        ],
+    );
+    assert!(!machine.online());
+    assert_eq!(machine.problem().map(|p| p.code.as_str()), Some("server-unreachable"));
+}
+
+#[test]
+fn an_unregistered_device_recovers_when_it_is_registered() {
+    run(
+        "unregistered",
+        vec![
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Nothing), State::Enrolling, Action::Enrol),
+            Row(refused("not_accepted"), State::Refused, wait(1)),
+            Row(Event::WaitOver, State::Enrolling, Action::Enrol),
+            Row(refused("not_accepted"), State::Refused, wait(2)),
+            Row(Event::WaitOver, State::Enrolling, Action::Enrol),
+            Row(approval(30), State::WaitingForApproval, wait(33)),
+            Row(Event::WaitOver, State::Enrolling, Action::Enrol),
+            Row(Event::Issued, State::Activating, Action::Confirm),
+        ],
+    );
+}
+
+#[test]
+fn a_suspended_device_is_refused_until_it_is_resumed() {
+    let machine = run(
+        "suspended",
+        vec![
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Active), State::Active, Action::Confirm),
+            Row(refused("suspended"), State::Refused, wait(1)),
+            Row(Event::WaitOver, State::Refused, Action::Confirm),
+            Row(unreachable_server(), State::Refused, wait(5)),
+            Row(Event::WaitOver, State::Refused, Action::Confirm),
+            Row(Event::Confirmed, State::Active, wait(990)),
+        ],
+    );
+    assert!(machine.online());
+}
+
+#[test]
+fn a_certificate_that_is_no_longer_accepted_is_replaced() {
+    run(
+        "rejected",
+        vec![
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Active), State::Active, Action::Confirm),
+            Row(Event::CertificateRejected(problem("unknown")), State::Refused, wait(1)),
+            Row(Event::WaitOver, State::Enrolling, Action::Enrol),
+            Row(Event::Issued, State::Activating, Action::Confirm),
+            Row(Event::CertificateRejected(problem("unknown")), State::Refused, wait(2)),
+            Row(Event::WaitOver, State::Enrolling, Action::Enrol),
+        ],
+    );
+}
+
+#[test]
+fn the_network_comes_and_goes_while_activating() {
+    run(
+        "activating",
+        vec![
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Pending), State::Activating, Action::Confirm),
+            Row(unreachable_server(), State::WaitingForNetwork, wait(1)),
+            Row(Event::WaitOver, State::Activating, Action::Confirm),
+            Row(Event::Confirmed, State::Activating, Action::Promote),
+            Row(Event::Failed(problem("disk-full")), State::Faulted, wait(1)),
+            Row(Event::WaitOver, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Pending), State::Activating, Action::Confirm),
+        ],
+    );
+}
+
+#[test]
+fn site_and_faults() {
+    let machine = run(
+        "site",
+        vec![
+            Row(Event::Started, State::Uninitialised, Action::LoadSite),
+            Row(Event::SiteUnusable(problem("site-missing")), State::WaitingForSite, wait(1)),
+            Row(Event::WaitOver, State::WaitingForSite, Action::LoadSite),
+            Row(Event::SiteUnusable(problem("site-missing")), State::WaitingForSite, wait(2)),
+            Row(Event::WaitOver, State::WaitingForSite, Action::LoadSite),
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Broken(problem("foreign-tpm")), State::Faulted, Action::Rest),
+        ],
+    );
+    assert_eq!(machine.problem().map(|p| p.code.as_str()), Some("foreign-tpm"));
+}
+
+#[test]
+fn the_server_decides_when_it_is_overloaded() {
+    let overloaded = Event::Unreachable {
+        problem: problem("server-busy"),
+        retry_after: Some(Duration::from_secs(100)),
+    };
+    run(
+        "overloaded",
+        vec![
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Nothing), State::Enrolling, Action::Enrol),
+            Row(overloaded, State::WaitingForNetwork, wait(110)),
+        ],
+    );
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let retry_after = proptest::option::of((0u64..1_000_000).prop_map(Duration::from_secs));
+    let holding =
+        prop_oneof![Just(Holding::Nothing), Just(Holding::Pending), Just(Holding::Active)];
+    prop_oneof![
+        Just(Event::Started),
+        Just(Event::SiteLoaded),
+        Just(Event::SiteUnusable(problem("site"))),
+        holding.prop_map(Event::Prepared),
+        Just(Event::Failed(problem("failed"))),
+        Just(Event::Broken(problem("broken"))),
+        Just(Event::Issued),
+        retry_after.clone().prop_map(|retry_after| Event::ApprovalPending {
+            problem: problem("approval"),
+            retry_after
+        }),
+        retry_after
+            .clone()
+            .prop_map(|retry_after| Event::Refused { problem: problem("refused"), retry_after }),
+        Just(Event::CertificateRejected(problem("rejected"))),
+        retry_after.prop_map(|retry_after| Event::Unreachable {
+            problem: problem("unreachable"),
+            retry_after
+        }),
+        Just(Event::Confirmed),
+        Just(Event::Promoted),
+        Just(Event::WaitOver),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_story_breaks_the_rules(
+        events in proptest::collection::vec(any_event(), 0..64),
+        draw in 0.0f64..1.0,
+    ) {
+        let mut machine = Machine::new();
+        for event in events {
+            let before = machine.state();
+            let activating = matches!(
+                event,
+                Event::Prepared(Holding::Active) | Event::Promoted | Event::Confirmed
+            );
+            let action = machine.step(event, &mut || draw);
+            if machine.state() == State::Active && before != State::Active {
+                prop_assert!(activating, "active without an accepted certificate");
+                prop_assert_eq!(machine.holding(), Holding::Active);
+            }
+            if let Action::Wait(wait) = action {
+                prop_assert!(wait >= Duration::from_secs(1));
+                prop_assert!(wait <= Duration::from_secs(27 * 3600));
+            }
+            if action == Action::Enrol {
+                prop_assert_eq!(machine.holding(), Holding::Nothing);
+            }
+            if action == Action::Promote {
+                prop_assert_eq!(machine.holding(), Holding::Pending);
+            }
+            let troubled = matches!(
+                machine.state(),
+                State::Refused | State::Faulted | State::WaitingForNetwork
+                    | State::WaitingForApproval | State::WaitingForSite
+            );
+            prop_assert!(!troubled || machine.problem().is_some(), "trouble without a reason");
+        }
+    }
+}
