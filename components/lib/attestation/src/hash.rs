@@ -1,5 +1,6 @@
 //! Hash algorithms by their TPM identifiers.
 
+use hmac::digest::{KeyInit, Output};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
@@ -54,6 +55,16 @@ impl HashAlgorithm {
             Self::Sha512 => of::<Sha512>(parts),
         }
     }
+
+    /// The HMAC of the concatenation of `parts`.
+    #[cfg(feature = "verifier")]
+    pub(crate) fn hmac(self, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+        match self {
+            Self::Sha256 => keyed::<Hmac<Sha256>>(key, parts).to_vec(),
+            Self::Sha384 => keyed::<Hmac<Sha384>>(key, parts).to_vec(),
+            Self::Sha512 => keyed::<Hmac<Sha512>>(key, parts).to_vec(),
+        }
+    }
 }
 
 /// SHA-256 of the concatenation of `parts`.
@@ -63,13 +74,11 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 
 /// HMAC-SHA256 of the concatenation of `parts`.
 pub(crate) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    // HMAC takes keys of every length; the error of `new_from_slice` cannot occur.
-    let mut mac = match Hmac::<Sha256>::new_from_slice(key) {
-        Ok(mac) => mac,
-        Err(never) => unreachable!("HMAC refused a key: {never}"),
-    };
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
+    keyed::<Hmac<Sha256>>(key, parts).into()
+}
+
+fn keyed<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Output<M> {
+    // HMAC takes keys of every length, the error cannot occur.
+    let Ok(mac) = <M as KeyInit>::new_from_slice(key) else { unreachable!("HMAC refused a key") };
+    parts.iter().fold(mac, M::chain_update).finalize().into_bytes()
 }

@@ -6,12 +6,25 @@
 #![forbid(unsafe_code)]
 
 pub mod binding;
+#[cfg(feature = "verifier")]
+pub mod challenge;
+#[cfg(feature = "verifier")]
+pub mod credential;
+#[cfg(feature = "verifier")]
+pub mod csr;
 pub mod edge_id;
 pub mod ek;
 pub mod evidence;
 pub mod hash;
+#[cfg(feature = "verifier")]
+mod key;
 pub mod nonce;
 pub mod oid;
 pub mod pcr;
 pub mod refusal;
 pub mod tpm;
+#[cfg(feature = "verifier")]
+pub mod verify;
+
+#[cfg(feature = "verifier")]
+pub use key::SignatureError;

@@ -1,4 +1,10 @@
-//! Endorsement keys.
+//! Endorsement keys and their certificates.
+
+mod certificate;
+mod time;
+mod tlv;
+
+pub use certificate::{EkCertificate, EkCertificateError};
 
 use crate::hash::sha256;
 
