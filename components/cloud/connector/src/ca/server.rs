@@ -1,0 +1,201 @@
+//! The server's own TLS certificate: issued by the issuing CA, so that devices need no other
+//! anchor than the root.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::str::FromStr;
+
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+};
+use rcgen::string::Ia5String;
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use time::{Duration, OffsetDateTime};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::{Authority, CaError, Serial, key};
+use crate::files::{self, Readers};
+
+/// Life of the server's certificate; below the 398 days that TLS clients on the web accept.
+const LIFE: Duration = Duration::days(397);
+/// Rest of life at which a new one is made.
+const RENEW_BEFORE: Duration = Duration::days(60);
+const BACKDATED: Duration = Duration::hours(1);
+
+/// One name or address under which the server is reached.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum ServerName {
+    Address(IpAddr),
+    Dns(String),
+}
+
+/// The names and addresses under which devices and operators reach the server. Loopback is always
+/// among them, for the command line on the same machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerNames(Vec<ServerName>);
+
+/// A text is neither a DNS name nor an address.
+#[derive(Debug, thiserror::Error)]
+#[error("\"{0}\" is neither a DNS name nor an IP address")]
+pub struct ServerNameError(String);
+
+impl FromStr for ServerName {
+    type Err = ServerNameError;
+    fn from_str(text: &str) -> Result<Self, ServerNameError> {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self::Address(address));
+        }
+        rustls_pki_types::DnsName::try_from(text)
+            .map(|name| Self::Dns(name.as_ref().to_ascii_lowercase()))
+            .map_err(|_| ServerNameError(text.to_owned()))
+    }
+}
+
+impl ServerNames {
+    /// Checks each name.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, ServerNameError> {
+        let mut all = ["127.0.0.1", "::1", "localhost"]
+            .into_iter()
+            .chain(names)
+            .map(str::parse)
+            .collect::<Result<Vec<ServerName>, _>>()?;
+        all.sort();
+        all.dedup();
+        Ok(Self(all))
+    }
+
+    fn from_certificate(certificate: &X509Certificate<'_>) -> Self {
+        let mut all = Vec::new();
+        if let Ok(Some(extension)) = certificate.subject_alternative_name() {
+            for name in &extension.value.general_names {
+                match name {
+                    GeneralName::DNSName(name) => all.push(ServerName::Dns((*name).to_owned())),
+                    GeneralName::IPAddress(bytes) => all.extend(address(bytes)),
+                    _ => {}
+                }
+            }
+        }
+        all.sort();
+        Self(all)
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<ServerName> {
+    let address = <[u8; 4]>::try_from(bytes)
+        .map(IpAddr::from)
+        .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from));
+    address.ok().map(ServerName::Address)
+}
+
+/// The certificate with its key, ready for TLS.
+pub struct ServerCertificate {
+    /// Leaf first, then the issuing CA.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its private key.
+    pub key: PrivatePkcs8KeyDer<'static>,
+    /// End of validity.
+    pub not_after: OffsetDateTime,
+}
+
+impl ServerCertificate {
+    /// Takes the certificate in `folder` while it is good for `names` and not near its end; else
+    /// makes a new key and certificate there.
+    pub fn open_or_issue(
+        folder: &Path,
+        authority: &Authority,
+        names: &ServerNames,
+        now: OffsetDateTime,
+    ) -> Result<Self, CaError> {
+        match Self::open(folder, authority, names, now)? {
+            Some(certificate) => Ok(certificate),
+            None => Self::issue(folder, authority, names, now),
+        }
+    }
+
+    fn open(
+        folder: &Path,
+        authority: &Authority,
+        names: &ServerNames,
+        now: OffsetDateTime,
+    ) -> Result<Option<Self>, CaError> {
+        let (certificate, key) = (folder.join("server.crt"), folder.join("server.key"));
+        if !certificate.exists() || !key.exists() {
+            return Ok(None);
+        }
+        let pem = files::read(&certificate)?;
+        let Ok((_, block)) = x509_parser::pem::parse_x509_pem(&pem) else { return Ok(None) };
+        let Ok((_, parsed)) = X509Certificate::from_der(&block.contents) else { return Ok(None) };
+        let key = key::read(&key, None)?;
+        let not_after = parsed.validity().not_after.to_datetime();
+        let good = not_after - RENEW_BEFORE > now
+            && ServerNames::from_certificate(&parsed) == *names
+            && authority.signed(&parsed)
+            && parsed.public_key().subject_public_key.data.as_ref() == key.public_key_raw();
+        Ok(good.then(|| {
+            Self::from_parts(authority, CertificateDer::from(block.contents.clone()), &key, not_after)
+        }))
+    }
+
+    fn issue(
+        folder: &Path,
+        authority: &Authority,
+        names: &ServerNames,
+        now: OffsetDateTime,
+    ) -> Result<Self, CaError> {
+        files::create_private_folder(folder)?;
+        let key = key::generate()?;
+        let mut params = profile(names, now).map_err(issue_error)?;
+        params.not_after = params.not_after.min(authority.issuing_ends());
+        let certificate = authority.sign(&params, &key).map_err(issue_error)?;
+        // A crash between the two leaves a pair that does not match; `open` then refuses it.
+        key::write(&folder.join("server.key"), &key, None)?;
+        files::write(
+            &folder.join("server.crt"),
+            certificate.pem().as_bytes(),
+            Readers::Everybody,
+        )?;
+        Ok(Self::from_parts(authority, certificate.der().clone(), &key, params.not_after))
+    }
+
+    fn from_parts(
+        authority: &Authority,
+        leaf: CertificateDer<'static>,
+        key: &KeyPair,
+        not_after: OffsetDateTime,
+    ) -> Self {
+        Self {
+            chain: vec![leaf, authority.issuing().clone()],
+            key: PrivatePkcs8KeyDer::from(key.serialize_der()),
+            not_after,
+        }
+    }
+}
+
+fn issue_error(source: rcgen::Error) -> CaError {
+    CaError::Issue { subject: "the server".into(), source }
+}
+
+fn profile(names: &ServerNames, now: OffsetDateTime) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    let serial = Serial::random().map_err(|_| rcgen::Error::RingUnspecified)?;
+    params.serial_number = Some(SerialNumber::from(serial.to_bytes()));
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "Holdfast connector");
+    params.subject_alt_names = names
+        .0
+        .iter()
+        .map(|name| match name {
+            ServerName::Address(address) => Ok(SanType::IpAddress(*address)),
+            ServerName::Dns(name) => Ia5String::try_from(name.as_str()).map(SanType::DnsName),
+        })
+        .collect::<Result<_, _>>()?;
+    params.not_before = now - BACKDATED;
+    params.not_after = now + LIFE;
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}

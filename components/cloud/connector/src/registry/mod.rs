@@ -1,0 +1,15 @@
+//! Who the devices are, what state they are in, and who may have a certificate. No I/O.
+
+mod admission;
+mod device;
+mod event;
+mod names;
+mod state;
+
+pub use admission::{Admission, Claim, Denial, admit};
+pub use device::{
+    Approval, CertificateRecord, Device, DeviceRef, EnrolmentRecord, NewDevice, QuoteMode,
+};
+pub use event::{Event, NewEvent, Severity};
+pub use names::{Digest, DigestError, Tenant, TenantError};
+pub use state::{Change, DeviceState, TransitionError};

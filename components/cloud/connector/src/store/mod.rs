@@ -1,0 +1,223 @@
+//! Where the server remembers: a trait, so that another database can stand in for the embedded
+//! one. Each changing operation is one transaction, and its audit record is part of it.
+
+mod error;
+pub mod sqlite;
+
+use futures_util::future::BoxFuture;
+use holdfast_audit_log::AuditRecord;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+pub use error::StoreError;
+pub use sqlite::SqliteStore;
+
+use crate::access::ApiKey;
+use crate::ca::Serial;
+use crate::registry::{
+    CertificateRecord, Claim, Device, DeviceRef, DeviceState, Digest, EnrolmentRecord, Event,
+    NewDevice, NewEvent, Severity, Tenant,
+};
+use crate::releases::Release;
+use crate::sites::Site;
+
+/// What a store operation gives.
+pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// An audit record with what it concerns, for searching.
+#[derive(Clone, Debug)]
+pub struct AuditEntry {
+    /// The record.
+    pub record: AuditRecord,
+    /// Tenant that it concerns.
+    pub tenant: Option<Tenant>,
+    /// Device that it concerns.
+    pub device_id: Option<Uuid>,
+}
+
+/// An audit record of the store.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoredAuditRecord {
+    /// Grows.
+    pub id: i64,
+    /// Tenant that it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
+    /// Device that it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<Uuid>,
+    /// The record.
+    pub record: AuditRecord,
+}
+
+/// A change that does not issue a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceChange {
+    /// Puts it up for approval.
+    AwaitApproval,
+    /// Lets a waiting device in.
+    Approve,
+    /// Shuts it out for a while.
+    Suspend,
+    /// Lets it in again.
+    Resume,
+    /// Shuts it out for good; its certificates are revoked.
+    Revoke,
+    /// Takes it out of the fleet; its certificates are revoked.
+    Retire,
+    /// Gives its Edge ID to another TPM; its certificates are revoked.
+    Rebind(Digest),
+    /// Takes PCR 7 of the next enrolment for the right one.
+    ForgetFirmware,
+}
+
+/// Who changes what, and when.
+#[derive(Clone, Debug)]
+pub struct ChangeOrder {
+    /// The device.
+    pub device_id: Uuid,
+    /// The change.
+    pub change: DeviceChange,
+    /// When.
+    pub at: OffsetDateTime,
+    /// Name of who changes.
+    pub by: String,
+}
+
+/// An enrolment to be recorded with its certificate.
+#[derive(Clone, Debug)]
+pub struct Enrolment {
+    /// The claim, which is decided on again within the transaction.
+    pub claim: Claim,
+    /// What was shown.
+    pub record: EnrolmentRecord,
+    /// What was issued.
+    pub certificate: CertificateRecord,
+    /// The certificate itself.
+    pub der: Vec<u8>,
+    /// End of the overlap of the certificates before it.
+    pub overlap_ends: OffsetDateTime,
+}
+
+/// Which devices to list.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceFilter {
+    /// Only of this tenant.
+    pub tenant: Option<Tenant>,
+    /// Only in this state.
+    pub state: Option<DeviceState>,
+    /// Only Edge IDs after this one.
+    pub after: Option<Uuid>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Which events to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Only of this device.
+    pub device_id: Option<Uuid>,
+    /// Only where this Edge ID was claimed.
+    pub edge_id: Option<String>,
+    /// Only of this request.
+    pub request_id: Option<String>,
+    /// Only this severe or more.
+    pub severity: Option<Severity>,
+    /// Only older than this one.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Which audit records to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Only about this device.
+    pub device_id: Option<Uuid>,
+    /// Only older than this one.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// What the server remembers, and how it changes.
+pub trait Store: Send + Sync + 'static {
+    /// Registers a device.
+    fn register(&self, device: NewDevice, audit: AuditEntry) -> StoreFuture<'_, Device>;
+    /// One device.
+    fn device(&self, device: DeviceRef) -> StoreFuture<'_, Device>;
+    /// Devices, ordered by id.
+    fn devices(&self, filter: DeviceFilter) -> StoreFuture<'_, Vec<Device>>;
+    /// Every device, retired ones too, that has the claim's Edge ID or its TPM.
+    fn candidates(&self, claim: Claim) -> StoreFuture<'_, Vec<Device>>;
+    /// Changes a device.
+    fn change(&self, order: ChangeOrder, audit: AuditEntry) -> StoreFuture<'_, Device>;
+
+    /// Records an enrolment, if the claim is still admitted.
+    fn enrol(
+        &self,
+        enrolment: Enrolment,
+        event: NewEvent,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, Device>;
+    /// The certificate of this serial number and its device.
+    fn session(&self, serial: Serial) -> StoreFuture<'_, Option<(CertificateRecord, Device)>>;
+    /// Notes that a device called.
+    fn seen(&self, device_id: Uuid, at: OffsetDateTime) -> StoreFuture<'_, ()>;
+    /// Moves an enrolled device to active; an active one stays as it is and nothing is recorded.
+    fn activate(
+        &self,
+        device_id: Uuid,
+        at: OffsetDateTime,
+        event: NewEvent,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, Device>;
+    /// Certificates of a device, newest first.
+    fn certificates(&self, device_id: Uuid) -> StoreFuture<'_, Vec<CertificateRecord>>;
+    /// Enrolments of a device, newest first.
+    fn enrolments(&self, device_id: Uuid) -> StoreFuture<'_, Vec<EnrolmentRecord>>;
+
+    /// Publishes a release; publishing the same again brings a withdrawn one back.
+    fn publish_release(&self, release: Release, audit: AuditEntry) -> StoreFuture<'_, Release>;
+    /// Releases, newest first.
+    fn releases(&self) -> StoreFuture<'_, Vec<Release>>;
+    /// Withdraws a release: no enrolment with it from then on.
+    fn withdraw_release(
+        &self,
+        uki_sha256: Digest,
+        at: OffsetDateTime,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, Release>;
+
+    /// Adds a site configuration; adding the same again changes nothing.
+    fn add_site(&self, site: Site, audit: AuditEntry) -> StoreFuture<'_, Site>;
+    /// Site configurations, of one tenant or all.
+    fn sites(&self, tenant: Option<Tenant>) -> StoreFuture<'_, Vec<Site>>;
+
+    /// Records an event.
+    fn record_event(&self, event: NewEvent, audit: Option<AuditEntry>) -> StoreFuture<'_, i64>;
+    /// Events, newest first.
+    fn events(&self, filter: EventFilter) -> StoreFuture<'_, Vec<Event>>;
+    /// Records an operation that changed nothing, because it failed or was denied.
+    fn record_audit(&self, audit: AuditEntry) -> StoreFuture<'_, ()>;
+    /// Audit records, newest first.
+    fn audit_records(&self, filter: AuditFilter) -> StoreFuture<'_, Vec<StoredAuditRecord>>;
+
+    /// Adds an API key.
+    fn add_api_key(&self, key: ApiKey, audit: AuditEntry) -> StoreFuture<'_, ()>;
+    /// An API key, revoked or not.
+    fn api_key(&self, id: String) -> StoreFuture<'_, Option<ApiKey>>;
+    /// API keys, newest first.
+    fn api_keys(&self) -> StoreFuture<'_, Vec<ApiKey>>;
+    /// Revokes an API key.
+    fn revoke_api_key(
+        &self,
+        id: String,
+        at: OffsetDateTime,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, ApiKey>;
+
+    /// Whether the store answers.
+    fn ping(&self) -> StoreFuture<'_, ()>;
+}

@@ -1,0 +1,278 @@
+//! The embedded store: SQLite in WAL mode, one thread that writes, and readers beside it.
+
+mod api_keys;
+mod audit;
+mod certificates;
+mod columns;
+mod devices;
+mod enrolments;
+mod events;
+mod releases;
+mod schema;
+mod sites;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use self::writer::Writer;
+use super::{
+    AuditEntry, AuditFilter, ChangeOrder, DeviceFilter, Enrolment, EventFilter, Store, StoreError,
+    StoreFuture, StoredAuditRecord,
+};
+use crate::access::ApiKey;
+use crate::ca::Serial;
+use crate::registry::{
+    CertificateRecord, Claim, Device, DeviceRef, Digest, EnrolmentRecord, Event, NewDevice,
+    NewEvent, Tenant,
+};
+use crate::releases::Release;
+use crate::sites::Site;
+
+/// Another process (`holdfast-cloud site new`) may hold the write lock for a moment.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A store in one file.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Arc<Readers>,
+}
+
+impl SqliteStore {
+    /// Opens the database, creates it or brings it to the present schema.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut connection = Connection::open(path)
+            .map_err(|e| StoreError::Database(format!("cannot open {}: {e}", path.display())))?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // An issued certificate must not be forgotten at a power cut.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        schema::migrate(&mut connection)?;
+        Ok(Self {
+            writer: Writer::start(connection)?,
+            readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::new(Vec::new()) }),
+        })
+    }
+
+    fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> StoreFuture<'_, T> {
+        Box::pin(self.writer.run(change))
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> StoreFuture<'_, T> {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || readers.run(query))
+                .await
+                .map_err(|e| StoreError::Database(e.to_string()))?
+        })
+    }
+}
+
+/// Connections that read; as many as were ever used at once.
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    fn run<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.open()?,
+        };
+        let result = query(&connection);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        result
+    }
+
+    fn open(&self) -> Result<Connection, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        Ok(connection)
+    }
+}
+
+impl Store for SqliteStore {
+    fn register(&self, device: NewDevice, audit: AuditEntry) -> StoreFuture<'_, Device> {
+        self.write(move |db| {
+            let device = devices::insert(db, &device)?;
+            audit::insert(db, &AuditEntry { device_id: Some(device.id), ..audit })?;
+            Ok(device)
+        })
+    }
+
+    fn device(&self, device: DeviceRef) -> StoreFuture<'_, Device> {
+        self.read(move |db| devices::find(db, &device))
+    }
+
+    fn devices(&self, filter: DeviceFilter) -> StoreFuture<'_, Vec<Device>> {
+        self.read(move |db| devices::list(db, &filter))
+    }
+
+    fn candidates(&self, claim: Claim) -> StoreFuture<'_, Vec<Device>> {
+        self.read(move |db| devices::candidates(db, &claim))
+    }
+
+    fn change(&self, order: ChangeOrder, audit: AuditEntry) -> StoreFuture<'_, Device> {
+        self.write(move |db| {
+            let device = devices::change(db, &order)?;
+            audit::insert(db, &audit)?;
+            Ok(device)
+        })
+    }
+
+    fn enrol(
+        &self,
+        enrolment: Enrolment,
+        event: NewEvent,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, Device> {
+        self.write(move |db| {
+            let device = enrolments::insert(db, &enrolment)?;
+            events::insert(db, &event)?;
+            audit::insert(db, &audit)?;
+            Ok(device)
+        })
+    }
+
+    fn session(&self, serial: Serial) -> StoreFuture<'_, Option<(CertificateRecord, Device)>> {
+        self.read(move |db| certificates::session(db, &serial))
+    }
+
+    fn seen(&self, device_id: Uuid, at: OffsetDateTime) -> StoreFuture<'_, ()> {
+        self.write(move |db| devices::seen(db, device_id, at))
+    }
+
+    fn activate(
+        &self,
+        device_id: Uuid,
+        at: OffsetDateTime,
+        event: NewEvent,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, Device> {
+        self.write(move |db| {
+            let (device, changed) = devices::activate(db, device_id, at)?;
+            if changed {
+                events::insert(db, &event)?;
+                audit::insert(db, &audit)?;
+            }
+            Ok(device)
+        })
+    }
+
+    fn certificates(&self, device_id: Uuid) -> StoreFuture<'_, Vec<CertificateRecord>> {
+        self.read(move |db| certificates::list(db, device_id))
+    }
+
+    fn enrolments(&self, device_id: Uuid) -> StoreFuture<'_, Vec<EnrolmentRecord>> {
+        self.read(move |db| enrolments::list(db, device_id))
+    }
+
+    fn publish_release(&self, release: Release, audit: AuditEntry) -> StoreFuture<'_, Release> {
+        self.write(move |db| {
+            let release = releases::publish(db, &release)?;
+            audit::insert(db, &audit)?;
+            Ok(release)
+        })
+    }
+
+    fn releases(&self) -> StoreFuture<'_, Vec<Release>> {
+        self.read(releases::list)
+    }
+
+    fn withdraw_release(
+        &self,
+        uki_sha256: Digest,
+        at: OffsetDateTime,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, Release> {
+        self.write(move |db| {
+            let release = releases::withdraw(db, uki_sha256, at)?;
+            audit::insert(db, &audit)?;
+            Ok(release)
+        })
+    }
+
+    fn add_site(&self, site: Site, audit: AuditEntry) -> StoreFuture<'_, Site> {
+        self.write(move |db| {
+            if sites::insert(db, &site)? {
+                audit::insert(db, &audit)?;
+            }
+            sites::find(db, site.sha256)
+        })
+    }
+
+    fn sites(&self, tenant: Option<Tenant>) -> StoreFuture<'_, Vec<Site>> {
+        self.read(move |db| sites::list(db, tenant.as_ref()))
+    }
+
+    fn record_event(&self, event: NewEvent, audit: Option<AuditEntry>) -> StoreFuture<'_, i64> {
+        self.write(move |db| {
+            if let Some(audit) = &audit {
+                audit::insert(db, audit)?;
+            }
+            events::insert(db, &event)
+        })
+    }
+
+    fn events(&self, filter: EventFilter) -> StoreFuture<'_, Vec<Event>> {
+        self.read(move |db| events::list(db, &filter))
+    }
+
+    fn record_audit(&self, audit: AuditEntry) -> StoreFuture<'_, ()> {
+        self.write(move |db| audit::insert(db, &audit))
+    }
+
+    fn audit_records(&self, filter: AuditFilter) -> StoreFuture<'_, Vec<StoredAuditRecord>> {
+        self.read(move |db| audit::list(db, &filter))
+    }
+
+    fn add_api_key(&self, key: ApiKey, audit: AuditEntry) -> StoreFuture<'_, ()> {
+        self.write(move |db| {
+            api_keys::insert(db, &key)?;
+            audit::insert(db, &audit)
+        })
+    }
+
+    fn api_key(&self, id: String) -> StoreFuture<'_, Option<ApiKey>> {
+        self.read(move |db| api_keys::find(db, &id))
+    }
+
+    fn api_keys(&self) -> StoreFuture<'_, Vec<ApiKey>> {
+        self.read(api_keys::list)
+    }
+
+    fn revoke_api_key(
+        &self,
+        id: String,
+        at: OffsetDateTime,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, ApiKey> {
+        self.write(move |db| {
+            let key = api_keys::revoke(db, &id, at)?;
+            audit::insert(db, &audit)?;
+            Ok(key)
+        })
+    }
+
+    fn ping(&self) -> StoreFuture<'_, ()> {
+        self.read(|db| Ok(db.query_row("SELECT 1", [], |_| Ok(()))?))
+    }
+}

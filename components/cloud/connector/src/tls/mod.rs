@@ -1,0 +1,13 @@
+//! TLS listeners: configuration, the accept loop, and what is known of a connection.
+
+mod config;
+mod connection;
+mod identity;
+mod listener;
+mod limits;
+
+pub use config::{TlsError, device_config, enrolment_config, management_config, provider};
+pub use connection::Connection;
+pub use identity::ServerIdentity;
+pub use limits::{TokenBuckets, Rate};
+pub use listener::{Listener, Timeouts};
