@@ -93,14 +93,6 @@ impl TpmError {
     pub(crate) fn check(operation: &'static str, object: &str, detail: impl ToString) -> Self {
         Self::Check { operation, object: object.to_owned(), detail: detail.to_string() }
     }
-
-    /// The kind of TPM response, if a command was refused by the TPM.
-    pub(crate) fn kind(&self) -> Option<Kind> {
-        match self {
-            Self::Command { source, .. } => response_kind(*source),
-            _ => None,
-        }
-    }
 }
 
 fn response_kind(error: TssError) -> Option<Kind> {
@@ -131,6 +123,6 @@ mod tests {
         let error = TpmError::command("ReadPublic", "handle 0x81010001", source);
         let text = error.to_string();
         assert!(text.starts_with("ReadPublic on handle 0x81010001: "), "{text}");
-        assert_eq!(error.kind(), Some(Kind::Handle));
+        assert!(matches!(error, TpmError::Command { .. }), "{error:?}");
     }
 }

@@ -7,13 +7,18 @@
 #![forbid(unsafe_code)]
 
 mod attest;
+mod boot_bound;
+mod boot_policy;
+mod boot_session;
 mod connection;
 mod ek;
 mod error;
 mod key;
+mod key_file;
 mod nv;
 mod pcr;
 mod pss;
+mod seal;
 mod sign;
 mod srk;
 #[cfg(feature = "swtpm")]
@@ -21,6 +26,7 @@ pub mod swtpm;
 mod template;
 
 pub use attest::{Credential, Quote, Statement};
+pub use boot_policy::BootPolicy;
 pub use connection::{Object, Tpm};
 pub use ek::EkInfo;
 pub use error::TpmError;

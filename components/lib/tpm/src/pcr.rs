@@ -14,7 +14,7 @@ impl Tpm {
         indices.iter().map(|&index| self.pcr_value(index)).collect()
     }
 
-    fn pcr_value(&self, index: u8) -> Result<PcrValue, TpmError> {
+    pub(crate) fn pcr_value(&self, index: u8) -> Result<PcrValue, TpmError> {
         const OPERATION: &str = "PCR_Read";
         let label = label(index);
         let selection = selection(OPERATION, &[index])?;

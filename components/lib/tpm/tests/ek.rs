@@ -1,4 +1,5 @@
 //! The endorsement key, of a manufactured TPM and of a bare one.
+#![allow(clippy::unwrap_used)] // also in the helpers of tests
 
 use std::fs;
 

@@ -1,4 +1,5 @@
 //! Keys on a software TPM: made, stored, loaded, used.
+#![allow(clippy::unwrap_used)] // also in the helpers of tests
 
 use holdfast_attestation::tpm::{ObjectAttributes as A, Public};
 use holdfast_tpm::swtpm::Swtpm;

@@ -1,4 +1,5 @@
 //! Certify, quote and credential activation, checked without the TPM and by tpm2-tools.
+#![allow(clippy::unwrap_used)] // also in the helpers of tests
 
 use std::fs;
 
@@ -113,7 +114,7 @@ fn another_tpm_does_not_activate_the_credential() {
 
 const SECRET: &[u8] = b"a secret of at most 32 bytes";
 
-/// Contents of the two structures that tpm2_makecredential writes after its header.
+/// Contents of the two structures that `tpm2_makecredential` writes after its header.
 fn make_credential(folder: &TempDir, ek_public: &[u8], ak_name: &str) -> (Vec<u8>, Vec<u8>) {
     let file = |name: &str| folder.path().join(name);
     let length = u16::try_from(ek_public.len()).unwrap().to_be_bytes();
