@@ -100,13 +100,11 @@ impl Esp {
     pub fn only_kernel_image(&self, folder: &str) -> Result<String> {
         let mut names = self.list(folder)?;
         names.retain(|name| name.to_ascii_lowercase().ends_with(".efi"));
-        match names.as_slice() {
-            [name] => Ok(format!("{folder}/{name}")),
-            _ => {
-                let reason = format!("{folder} holds {names:?}, not one kernel image");
-                Err(Error::content(&self.image, reason))
-            }
+        if let [name] = names.as_slice() {
+            return Ok(format!("{folder}/{name}"));
         }
+        let reason = format!("{folder} holds {names:?}, not one kernel image");
+        Err(Error::content(&self.image, reason))
     }
 
     /// Inverts every bit of one byte of a file.

@@ -25,7 +25,9 @@ pub mod types {
     pub const LINUX: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
 }
 
-const SECTOR: u64 = crate::nbd::SECTOR;
+const SECTOR: u64 = SECTOR_LENGTH as u64;
+const SECTOR_LENGTH: usize = 512;
+type Sector = [u8; SECTOR_LENGTH];
 const SIGNATURE: [u8; 8] = *b"EFI PART";
 const ENTRY: usize = 128;
 const ENTRIES: usize = 128;
@@ -80,7 +82,7 @@ impl Gpt {
     /// Reads the primary table of the disk image at `path` and checks its checksums.
     pub fn read(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::file("open", path))?;
-        let mut sector = [0; SECTOR as usize];
+        let mut sector = [0; SECTOR_LENGTH];
         file.read_exact_at(&mut sector, SECTOR).map_err(Error::file("read", path))?;
         let (header, count, checksum) =
             parse_header(&sector).map_err(|reason| Error::content(path, reason))?;
@@ -244,7 +246,7 @@ impl Record<'_> {
 
 const HEADER_SIZE: usize = 92;
 
-fn parse_header(sector: &[u8; SECTOR as usize]) -> Result<(Header, usize, u32), &'static str> {
+fn parse_header(sector: &Sector) -> Result<(Header, usize, u32), &'static str> {
     let record = Record(sector);
     if sector[..8] != SIGNATURE {
         return Err("no GUID partition table");
@@ -258,7 +260,10 @@ fn parse_header(sector: &[u8; SECTOR as usize]) -> Result<(Header, usize, u32), 
         return Err("wrong checksum of the partition table header");
     }
     let count = record.u32(80) as usize;
-    if record.u32(84) as usize != ENTRY || count > 1024 || count * ENTRY % SECTOR as usize != 0 {
+    if record.u32(84) as usize != ENTRY
+        || count > 1024
+        || !(count * ENTRY).is_multiple_of(SECTOR_LENGTH)
+    {
         return Err("partition entries of unknown size or number");
     }
     let header = Header {
@@ -272,8 +277,8 @@ fn parse_header(sector: &[u8; SECTOR as usize]) -> Result<(Header, usize, u32), 
     Ok((header, count, record.u32(88)))
 }
 
-fn encode_header(header: &Header, count: usize, entries_checksum: u32) -> [u8; SECTOR as usize] {
-    let mut sector = [0; SECTOR as usize];
+fn encode_header(header: &Header, count: usize, entries_checksum: u32) -> Sector {
+    let mut sector = [0; SECTOR_LENGTH];
     sector[..8].copy_from_slice(&SIGNATURE);
     sector[8..12].copy_from_slice(&0x0001_0000_u32.to_le_bytes());
     sector[12..16].copy_from_slice(&92_u32.to_le_bytes());
@@ -340,8 +345,8 @@ fn encode_entry(partition: &Partition, entry: &mut [u8]) -> Result<(), String> {
 }
 
 /// One partition of type EE over the whole disk, so that old tools see it as used.
-fn protective_mbr(sectors: u64) -> [u8; SECTOR as usize] {
-    let mut mbr = [0; SECTOR as usize];
+fn protective_mbr(sectors: u64) -> Sector {
+    let mut mbr = [0; SECTOR_LENGTH];
     let covered = u32::try_from(sectors - 1).unwrap_or(u32::MAX);
     mbr[446..454].copy_from_slice(&[0, 0, 2, 0, 0xEE, 0xFF, 0xFF, 0xFF]);
     mbr[454..458].copy_from_slice(&1_u32.to_le_bytes());

@@ -33,7 +33,7 @@ pub use disk::Disk;
 pub use error::Error;
 pub use esp::Esp;
 pub use firmware::{KeyOwner, SecureBootKeys, enroll_keys};
-pub use gpt::{Gpt, Partition, types as partition_types};
+pub use gpt::{Gpt, NewPartition, Partition, types as partition_types};
 pub use machine::{
     Accelerator, DriveSource, ExtraDisk, HostForward, Machine, Network, SmbiosSystem, TpmInterface,
     Watchdog,

@@ -201,8 +201,8 @@ impl Machine {
         };
         line.add("-accel", accelerator);
         line.add("-cpu", self.cpu.as_deref().unwrap_or(fitting_cpu));
-        line.add("-smp", self.cpus);
-        line.add("-m", self.memory_mib);
+        line.add("-smp", self.cpus.to_string());
+        line.add("-m", self.memory_mib.to_string());
         let base = self.clock.as_deref().unwrap_or("utc");
         line.add("-rtc", format!("base={base}"));
         let SmbiosSystem { serial, uuid, manufacturer, product } = &self.system;
@@ -320,8 +320,8 @@ impl Machine {
 struct Line(Vec<String>);
 
 impl Line {
-    fn add(&mut self, option: &str, value: impl ToString) {
-        self.0.extend([option.to_owned(), value.to_string()]);
+    fn add(&mut self, option: &str, value: impl Into<String>) {
+        self.0.extend([option.to_owned(), value.into()]);
     }
 }
 

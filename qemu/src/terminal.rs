@@ -45,7 +45,7 @@ impl Console {
                 continue;
             }
             let mut buffer = [0; 256];
-            let length = rustix::io::read(stdin(), &mut buffer).map_err(|e| terminal(e.into()))?;
+            let length = rustix::io::read(stdin(), &mut buffer).map_err(terminal)?;
             if length == 0 {
                 // Whatever the device still says to the last input is worth showing.
                 thread::sleep(Duration::from_millis(200));
@@ -86,11 +86,11 @@ impl Keys {
 fn input_ready(timeout: Duration) -> Result<bool> {
     let input = stdin();
     let mut wanted = [PollFd::new(&input, PollFlags::IN)];
-    let timeout = Timespec::try_from(timeout).map_err(|_| terminal(io::ErrorKind::Other.into()))?;
+    let timeout = Timespec::try_from(timeout).map_err(|_| terminal(io::ErrorKind::Other))?;
     match poll(&mut wanted, Some(&timeout)) {
         Ok(ready) => Ok(ready > 0),
         Err(rustix::io::Errno::INTR) => Ok(false),
-        Err(error) => Err(terminal(error.into())),
+        Err(error) => Err(terminal(error)),
     }
 }
 
@@ -102,10 +102,10 @@ impl RawMode {
         if !io::stdin().is_terminal() {
             return Ok(Self(None));
         }
-        let before = tcgetattr(stdin()).map_err(|error| terminal(error.into()))?;
+        let before = tcgetattr(stdin()).map_err(terminal)?;
         let mut raw = before.clone();
         raw.make_raw();
-        tcsetattr(stdin(), OptionalActions::Now, &raw).map_err(|error| terminal(error.into()))?;
+        tcsetattr(stdin(), OptionalActions::Now, &raw).map_err(terminal)?;
         Ok(Self(Some(before)))
     }
 }
@@ -118,7 +118,8 @@ impl Drop for RawMode {
     }
 }
 
-fn terminal(error: io::Error) -> Error {
+fn terminal(error: impl Into<io::Error>) -> Error {
+    let error = error.into();
     Error::Protocol { peer: "terminal", reason: error.to_string() }
 }
 

@@ -27,6 +27,35 @@ enum Mode {
     StringEscape,
 }
 
+const ESC: u8 = 0x1b;
+const BEL: u8 = 0x07;
+
+impl Mode {
+    fn after(self, byte: u8) -> Self {
+        match self {
+            Self::String if byte == ESC => Self::StringEscape,
+            Self::String if byte == BEL => Self::Text,
+            Self::StringEscape if byte == b'\\' => Self::Text,
+            Self::String | Self::StringEscape => Self::String,
+            _ if byte == ESC => Self::Escape,
+            Self::Escape => match byte {
+                b'[' => Self::Control,
+                b']' | b'P' | b'X' | b'^' | b'_' => Self::String,
+                0x20..=0x2f => Self::EscapeIntermediate,
+                _ => Self::Text,
+            },
+            Self::EscapeIntermediate if (0x20..=0x2f).contains(&byte) => self,
+            Self::Control if (0x20..=0x3f).contains(&byte) => self,
+            Self::Text | Self::EscapeIntermediate | Self::Control => Self::Text,
+        }
+    }
+}
+
+/// Final bytes of the control sequences that clear the screen or leave the line.
+fn moves_cursor(byte: u8) -> bool {
+    b"ABEFHJf".contains(&byte)
+}
+
 impl PlainText {
     /// All lines; the last one may still grow.
     pub(super) fn lines(&self) -> &[String] {
@@ -40,31 +69,12 @@ impl PlainText {
     }
 
     fn push_byte(&mut self, byte: u8) {
-        const ESC: u8 = 0x1b;
-        const BEL: u8 = 0x07;
-        self.mode = match (self.mode, byte) {
-            (Mode::String, ESC) => Mode::StringEscape,
-            (Mode::Text | Mode::Escape | Mode::EscapeIntermediate | Mode::Control, ESC) => {
-                Mode::Escape
-            }
-            (Mode::Text, _) => {
-                self.push_text(byte);
-                Mode::Text
-            }
-            (Mode::Escape, b'[') => Mode::Control,
-            (Mode::Escape, b']' | b'P' | b'X' | b'^' | b'_') => Mode::String,
-            (Mode::Escape | Mode::EscapeIntermediate, 0x20..=0x2f) => Mode::EscapeIntermediate,
-            (Mode::Control, b'H' | b'f' | b'J' | b'A' | b'E' | b'F') => {
-                self.after_return = true;
-                Mode::Text
-            }
-            (Mode::Control, 0x20..=0x3f) => Mode::Control,
-            (Mode::String, BEL) => Mode::Text,
-            (Mode::String, _) => Mode::String,
-            (Mode::StringEscape, b'\\') => Mode::Text,
-            (Mode::StringEscape, _) => Mode::String,
-            (Mode::Escape | Mode::EscapeIntermediate | Mode::Control, _) => Mode::Text,
-        };
+        match self.mode {
+            Mode::Text if byte != ESC => self.push_text(byte),
+            Mode::Control if moves_cursor(byte) => self.after_return = true,
+            _ => {}
+        }
+        self.mode = self.mode.after(byte);
     }
 
     fn push_text(&mut self, byte: u8) {
@@ -97,7 +107,7 @@ impl PlainText {
     }
 
     fn push_character(&mut self, byte: u8) {
-        let starts_character = byte < 0x80 || byte >= 0xc0;
+        let starts_character = !(0x80..0xc0).contains(&byte);
         if starts_character {
             self.finish_character();
         }
@@ -126,7 +136,9 @@ mod tests {
         let mut whole = PlainText::default();
         whole.push(input);
         let mut bytewise = PlainText::default();
-        input.iter().for_each(|byte| bytewise.push(&[*byte]));
+        for byte in input {
+            bytewise.push(&[*byte]);
+        }
         assert_eq!(whole.lines(), bytewise.lines());
         whole.lines().to_vec()
     }

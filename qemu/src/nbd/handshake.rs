@@ -13,30 +13,34 @@ pub(super) enum Agreed {
 }
 
 /// Carries out the fixed newstyle negotiation for one unnamed export of `size` bytes.
-pub(super) fn negotiate(stream: &mut (impl Read + Write), size: u64) -> io::Result<Agreed> {
+pub(super) fn negotiate(
+    input: &mut impl Read,
+    stream: &mut impl Write,
+    size: u64,
+) -> io::Result<Agreed> {
     let mut hello = Vec::with_capacity(18);
     hello.extend(p::NEGOTIATION_MAGIC);
     hello.extend(p::OPTION_MAGIC);
     hello.extend((p::FLAG_FIXED_NEWSTYLE | p::FLAG_NO_ZEROES).to_be_bytes());
     stream.write_all(&hello)?;
-    let client_flags = read_u32(stream)?;
+    let client_flags = read_u32(input)?;
     if client_flags & !(p::CLIENT_FIXED_NEWSTYLE | p::CLIENT_NO_ZEROES) != 0 {
         return Err(broken("unknown client flags"));
     }
     let no_zeroes = client_flags & p::CLIENT_NO_ZEROES != 0;
     loop {
         let mut magic = [0; 8];
-        stream.read_exact(&mut magic)?;
+        input.read_exact(&mut magic)?;
         if magic != p::OPTION_MAGIC {
             return Err(broken("option without its magic number"));
         }
-        let option = read_u32(stream)?;
-        let length = read_u32(stream)?;
+        let option = read_u32(input)?;
+        let length = read_u32(input)?;
         if length > p::MAX_OPTION {
             return Err(broken("option data too long"));
         }
         let mut data = vec![0; length as usize];
-        stream.read_exact(&mut data)?;
+        input.read_exact(&mut data)?;
         match option {
             p::OPT_EXPORT_NAME if data.is_empty() => {
                 let mut answer = Vec::from(size.to_be_bytes());

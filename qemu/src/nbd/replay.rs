@@ -91,3 +91,7 @@ fn apply(disk: &mut VolatileDisk<OverlayStore>, event: &Event, data: Vec<u8>) ->
         EventKind::Flush => disk.flush(),
     }
 }
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;

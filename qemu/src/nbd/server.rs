@@ -40,8 +40,7 @@ struct State {
     /// The disk stops answering once the guest has made this many writes.
     freeze_after_writes: Option<u64>,
     stopping: bool,
-    connections: Vec<UnixStream>,
-    workers: Vec<JoinHandle<()>>,
+    connections: Vec<(JoinHandle<()>, UnixStream)>,
 }
 
 impl State {
@@ -65,7 +64,6 @@ impl Server {
                 freeze_after_writes: None,
                 stopping: false,
                 connections: Vec::new(),
-                workers: Vec::new(),
             }),
             changed: Condvar::new(),
         });
@@ -125,14 +123,10 @@ impl Server {
     }
 
     fn stop(&mut self) -> io::Result<()> {
-        let (disk, workers) = {
+        let (disk, connections) = {
             let mut state = self.shared.lock();
             state.stopping = true;
-            for connection in state.connections.drain(..) {
-                // Its client may have hung up already.
-                let _ = connection.shutdown(Shutdown::Both);
-            }
-            (state.disk.take(), std::mem::take(&mut state.workers))
+            (state.disk.take(), std::mem::take(&mut state.connections))
         };
         self.shared.changed.notify_all();
         // Wakes the acceptor, which then sees that it must stop.
@@ -140,7 +134,9 @@ impl Server {
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
         }
-        for worker in workers {
+        for (worker, connection) in connections {
+            // Its client may have hung up already.
+            let _ = connection.shutdown(Shutdown::Both);
             let _ = worker.join();
         }
         let _ = fs::remove_file(&self.socket);
@@ -206,25 +202,25 @@ fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
         let for_worker = Arc::clone(shared);
         let worker = thread::Builder::new().name("nbd".into()).spawn(move || {
             // A client that dies or misbehaves loses its connection; the disk stays as it is.
-            let _ = converse(stream, &for_worker);
+            let _ = converse(&stream, &for_worker);
+            let _ = stream.shutdown(Shutdown::Both);
         });
         if let Ok(worker) = worker {
-            state.connections.push(ours);
-            state.workers.push(worker);
+            state.connections.retain(|(worker, _)| !worker.is_finished());
+            state.connections.push((worker, ours));
         }
     }
 }
 
-fn converse(mut stream: UnixStream, shared: &Shared) -> io::Result<()> {
+fn converse(stream: &UnixStream, shared: &Shared) -> io::Result<()> {
     let size = shared.with_disk(|disk| Ok(disk.size()))?;
-    if negotiate(&mut stream, size)? == Agreed::Goodbye {
-        return stream.shutdown(Shutdown::Both);
+    let (mut input, mut output) = (BufReader::with_capacity(128 << 10, stream), stream);
+    match negotiate(&mut input, &mut output, size)? {
+        Agreed::Goodbye => Ok(()),
+        Agreed::Transmission => {
+            transmission::serve(&mut input, &mut output, &Connection { shared, size })
+        }
     }
-    let mut output = stream.try_clone()?;
-    let mut input = BufReader::with_capacity(128 << 10, stream);
-    let outcome = transmission::serve(&mut input, &mut output, &Connection { shared, size });
-    output.shutdown(Shutdown::Both)?;
-    outcome
 }
 
 struct Connection<'a> {
@@ -256,3 +252,7 @@ impl Target for Connection<'_> {
         self.size
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

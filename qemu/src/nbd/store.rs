@@ -78,7 +78,7 @@ fn punch(file: &File, offset: u64, length: u64) -> io::Result<()> {
 }
 
 fn write_zeroes(file: &File, mut offset: u64, mut length: u64) -> io::Result<()> {
-    const CHUNK: [u8; 64 << 10] = [0; 64 << 10];
+    static CHUNK: [u8; 64 << 10] = [0; 64 << 10];
     while length > 0 {
         let piece = length.min(CHUNK.len() as u64);
         file.write_all_at(&CHUNK[..to_usize(piece)], offset)?;
@@ -94,8 +94,9 @@ fn to_usize(length: u64) -> usize {
 }
 
 /// The unit in which an overlay holds data, in bytes.
-const BLOCK: u64 = 4096;
-type Block = [u8; BLOCK as usize];
+const BLOCK: u64 = BLOCK_LENGTH as u64;
+const BLOCK_LENGTH: usize = 4096;
+type Block = [u8; BLOCK_LENGTH];
 
 /// A base image that is only read, with every change kept in memory.
 ///
@@ -146,12 +147,12 @@ impl OverlayStore {
 
     fn block_mut(&mut self, index: u64) -> io::Result<&mut Block> {
         if !self.blocks.contains_key(&index) {
-            let mut block = [0; BLOCK as usize];
+            let mut block = [0; BLOCK_LENGTH];
             self.read_base(index * BLOCK, &mut block)?;
             self.blocks.insert(index, Some(Arc::new(block)));
         }
         let slot = self.blocks.entry(index).or_default();
-        Ok(Arc::make_mut(slot.get_or_insert_with(|| Arc::new([0; BLOCK as usize]))))
+        Ok(Arc::make_mut(slot.get_or_insert_with(|| Arc::new([0; BLOCK_LENGTH]))))
     }
 }
 

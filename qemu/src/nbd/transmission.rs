@@ -6,7 +6,8 @@ use super::volatile::Durability;
 
 /// What a connection does with the requests of its client.
 pub(super) trait Target {
-    /// Fills `buffer` from `offset`.
+    /// Fills `buffer` from `offset`. Like all of these, fails with `ConnectionAborted` when there is
+    /// no disk any more.
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
     /// Stores `data` at `offset`.
     fn write(&self, offset: u64, data: Vec<u8>, durability: Durability) -> io::Result<()>;
@@ -70,6 +71,14 @@ fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
     taken
 }
 
+/// Why a request is not carried out.
+enum Refusal {
+    /// The protocol's error number for it.
+    Number(u32),
+    /// The disk failed.
+    Failed(io::Error),
+}
+
 fn answer(
     request: &Request,
     input: &mut impl Read,
@@ -89,11 +98,11 @@ fn answer(
     buffer.extend([0; 4]);
     buffer.extend(request.cookie);
     let outcome = match request.command {
-        p::CMD_READ if request.length > p::MAX_PAYLOAD => Err(p::EINVAL),
-        p::CMD_READ if !inside => Err(p::EINVAL),
+        p::CMD_READ if request.length > p::MAX_PAYLOAD => Err(Refusal::Number(p::EINVAL)),
+        p::CMD_READ | p::CMD_TRIM if !inside => Err(Refusal::Number(p::EINVAL)),
         p::CMD_READ => {
             buffer.resize(16 + request.length as usize, 0);
-            target.read(request.offset, &mut buffer[16..]).map_err(|_| p::EIO)
+            target.read(request.offset, &mut buffer[16..]).map_err(Refusal::Failed)
         }
         p::CMD_WRITE => {
             if request.length > p::MAX_PAYLOAD {
@@ -103,20 +112,28 @@ fn answer(
             let mut data = vec![0; request.length as usize];
             input.read_exact(&mut data)?;
             if inside {
-                target.write(request.offset, data, durability).map_err(|_| p::EIO)
+                target.write(request.offset, data, durability).map_err(Refusal::Failed)
             } else {
-                Err(p::ENOSPC)
+                Err(Refusal::Number(p::ENOSPC))
             }
         }
-        p::CMD_WRITE_ZEROES if !inside => Err(p::ENOSPC),
-        p::CMD_WRITE_ZEROES => target.zero(range, durability, false).map_err(|_| p::EIO),
-        p::CMD_TRIM if !inside => Err(p::EINVAL),
-        p::CMD_TRIM => target.zero(range, durability, true).map_err(|_| p::EIO),
-        p::CMD_FLUSH => target.flush().map_err(|_| p::EIO),
+        p::CMD_WRITE_ZEROES if !inside => Err(Refusal::Number(p::ENOSPC)),
+        p::CMD_WRITE_ZEROES => target.zero(range, durability, false).map_err(Refusal::Failed),
+        p::CMD_TRIM => target.zero(range, durability, true).map_err(Refusal::Failed),
+        p::CMD_FLUSH => target.flush().map_err(Refusal::Failed),
         p::CMD_DISC => return Ok(ControlFlow::Break(())),
-        _ => Err(p::EINVAL),
+        _ => Err(Refusal::Number(p::EINVAL)),
     };
-    if let Err(number) = outcome {
+    let number = match outcome {
+        Ok(()) => 0,
+        Err(Refusal::Number(number)) => number,
+        // The disk has no power: there is nobody to answer.
+        Err(Refusal::Failed(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {
+            return Err(error);
+        }
+        Err(Refusal::Failed(_)) => p::EIO,
+    };
+    if number != 0 {
         buffer.truncate(16);
         buffer[4..8].copy_from_slice(&number.to_be_bytes());
     }
