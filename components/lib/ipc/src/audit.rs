@@ -21,7 +21,7 @@ pub struct AuditError {
 
 impl AuditError {
     /// Names the place and the cause.
-    pub fn new(place: impl Into<String>, cause: impl ToString) -> Self {
+    pub fn new(place: impl Into<String>, cause: &dyn std::fmt::Display) -> Self {
         Self { place: place.into(), cause: cause.to_string() }
     }
 }
@@ -66,7 +66,7 @@ impl JournalSink {
 
     async fn write(&self, record: &AuditRecord) -> Result<(), AuditError> {
         let place = self.socket.display().to_string();
-        let json = record.to_json().map_err(|error| AuditError::new(&place, error))?;
+        let json = record.to_json().map_err(|error| AuditError::new(&place, &error))?;
         match self.send(journal_entry(record, &json).as_bytes()).await {
             Ok(()) => Ok(()),
             Err(error)
@@ -78,9 +78,9 @@ impl JournalSink {
                 let mut stderr = io::stderr().lock();
                 writeln!(stderr, "{json}")
                     .and_then(|()| stderr.flush())
-                    .map_err(|error| AuditError::new("standard error", error))
+                    .map_err(|error| AuditError::new("standard error", &error))
             }
-            Err(error) => Err(AuditError::new(place, error)),
+            Err(error) => Err(AuditError::new(place, &error)),
         }
     }
 }

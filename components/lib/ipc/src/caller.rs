@@ -70,18 +70,15 @@ impl Caller {
         let uid = credentials.unix_user_id()?;
         // The bus leaves the groups out where it cannot tell them all: then only root has a role.
         let gids = credentials.unix_group_ids().map_or(&[][..], Vec::as_slice);
-        let (pid, facts, pinned) = match credentials.process_fd() {
-            Some(pidfd) => {
-                let pid = proc_fs.pinned_pid(pidfd);
-                let facts = pid.map(|pid| proc_fs.facts(pid));
-                // Still there after reading, so it was this process that was read.
-                let same = pid.is_some() && proc_fs.pinned_pid(pidfd) == pid;
-                (pid.or(credentials.process_id()), facts.filter(|_| same), same)
-            }
-            None => {
-                let pid = credentials.process_id();
-                (pid, pid.map(|pid| proc_fs.facts(pid)), false)
-            }
+        let (pid, facts, pinned) = if let Some(pidfd) = credentials.process_fd() {
+            let pid = proc_fs.pinned_pid(pidfd);
+            let facts = pid.map(|pid| proc_fs.facts(pid));
+            // Still there after reading, so it was this process that was read.
+            let same = pid.is_some() && proc_fs.pinned_pid(pidfd) == pid;
+            (pid.or(credentials.process_id()), facts.filter(|_| same), same)
+        } else {
+            let pid = credentials.process_id();
+            (pid, pid.map(|pid| proc_fs.facts(pid)), false)
         };
         let facts = facts.unwrap_or_default();
         Some(Self {

@@ -172,7 +172,7 @@ mod tests {
     impl AuditSink for Memory {
         fn record<'a>(&'a self, record: &'a AuditRecord) -> Recorded<'a> {
             let result = if self.full {
-                Err(AuditError::new("memory", "full"))
+                Err(AuditError::new("memory", &"full"))
             } else {
                 self.records.lock().unwrap().push(record.clone());
                 Ok(())

@@ -53,7 +53,7 @@ impl ProcFs {
     }
 }
 
-/// The login uid, unless it was never set (proc_pid_loginuid(5): 4294967295).
+/// The login uid, unless it was never set (`proc_pid_loginuid(5)`: 4294967295).
 fn parse_login_uid(text: &str) -> Option<u32> {
     text.trim().parse().ok().filter(|uid| *uid != u32::MAX)
 }
@@ -68,19 +68,18 @@ fn parse_pidfd_info(text: &str) -> Option<u32> {
 /// that is not a slice. What follows below it is delegated and may be named by its owner, so it
 /// does not count.
 fn unit_of_cgroup(text: &str) -> Option<String> {
-    const KINDS: [&str; 6] = [".service", ".scope", ".socket", ".mount", ".swap", ".slice"];
+    const KINDS: [&str; 5] = ["service", "scope", "socket", "mount", "swap"];
     let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
     if path.split('/').any(|part| part == "..") {
         // Seen from inside a cgroup namespace: not the system's path.
         return None;
     }
-    let part = path.split('/').find(|part| !part.ends_with(".slice"))?;
+    let is_slice = |part: &&str| part.rsplit_once('.').is_some_and(|(_, kind)| kind == "slice");
+    let part = path.split('/').find(|part| !is_slice(part))?;
     // systemd puts "_" before a name that a cgroup attribute could be mistaken for.
     let unit = part.strip_prefix('_').unwrap_or(part);
-    KINDS
-        .iter()
-        .any(|kind| unit.len() > kind.len() && unit.ends_with(kind))
-        .then(|| unit.to_owned())
+    let (stem, kind) = unit.rsplit_once('.')?;
+    (!stem.is_empty() && KINDS.contains(&kind)).then(|| unit.to_owned())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::{
 
 pub(super) use Identity1Signals as Signals;
 
-/// Sealed bytes are a TPM2B_PUBLIC, a TPM2B_PRIVATE and a header; more than this is not ours.
+/// Sealed bytes are a `TPM2B_PUBLIC`, a `TPM2B_PRIVATE` and a header; more than this is not ours.
 const MAX_SEALED_BYTES: usize = 8192;
 
 /// The object at [`OBJECT_PATH`].

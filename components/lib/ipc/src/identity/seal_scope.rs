@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::{CallError, ErrorKind, Name};
 
-/// Most bytes that can be sealed: what a TPM seals (MAX_SYM_DATA, TPM 2.0 Part 2, 11.1.14) less
+/// Most bytes that can be sealed: what a TPM seals (`MAX_SYM_DATA`, TPM 2.0 Part 2, 11.1.14) less
 /// the scope.
 pub const MAX_SEAL_BYTES: usize = 128 - SCOPE_BYTES;
 

@@ -1,0 +1,190 @@
+//! Calls, their refusals and their records; properties and signals.
+
+use std::{path::Path, sync::atomic::Ordering, time::Duration};
+
+use futures_util::StreamExt;
+use holdfast_ipc::{
+    CallError, ErrorKind,
+    identity::{Identity1Proxy, State},
+};
+
+use super::{
+    client::{Cast, Who, call, can_be_others},
+    private_bus::PrivateBus,
+    service::Service,
+};
+
+const OPEN: &str = r#"<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>
+    <allow receive_type="method_call"/><allow receive_type="signal"/>
+    <allow receive_type="method_return"/><allow receive_type="error"/></policy>"#;
+
+fn bytes(list: &str) -> String {
+    format!("[{}]", vec![list; 32].join(", "))
+}
+
+fn interface_element(xml: &str) -> String {
+    let name = "<interface name=\"org.holdfast.Identity1\">";
+    let start = xml.find(name).expect("the interface is there");
+    let end = xml[start..].find("</interface>").unwrap() + start;
+    let mut element = xml[start..end].to_owned();
+    while let Some(open) = element.find("<!--") {
+        let close = element[open..].find("-->").unwrap() + open + 3;
+        element.replace_range(open..close, "");
+    }
+    element.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn introspection_equals_the_committed_interface() {
+    let bus = PrivateBus::start(OPEN);
+    let service = Service::start(&bus).await;
+    let client = bus.connect().await;
+    let reply = client
+        .call_method(
+            service.connection.unique_name(),
+            "/org/holdfast/Identity1",
+            Some("org.freedesktop.DBus.Introspectable"),
+            "Introspect",
+            &(),
+        )
+        .await
+        .unwrap();
+    let introspected: String = reply.body().deserialize().unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../rootfs-overlay/usr/share/dbus-1/interfaces/org.holdfast.Identity1.xml");
+    let committed = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(interface_element(&introspected), interface_element(&committed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_caller_may_what_his_role_says_and_every_call_is_recorded() {
+    if !can_be_others() {
+        return;
+    }
+    let Cast { stranger, viewer, operator, admin, .. } = Cast::of_this_machine();
+    let bus = PrivateBus::start(OPEN);
+    let service = Service::start(&bus).await;
+    let sign = ["tls", "rsa-pss-sha256", &bytes("7")];
+    let seal = ["file", "[1, 2, 3]"];
+    let no_args: [&str; 0] = [];
+    let denied = "AccessDenied";
+    let table: &[(Who, &str, &[&str], Result<&str, &str>, &[&str])] = &[
+        (stranger, "Sign", &sign, Err(denied), &["identity.sign tls Denied Failed"]),
+        (viewer, "Sign", &sign, Err(denied), &["identity.sign tls Denied Failed"]),
+        (operator, "Sign", &sign, Err(denied), &["identity.sign tls Denied Failed"]),
+        (admin, "Sign", &sign, Ok("([byte 0x07"), &["identity.sign tls Allowed Ok"]),
+        (stranger, "Seal", &seal, Err(denied), &["identity.seal file Denied Failed"]),
+        (viewer, "Seal", &seal, Err(denied), &["identity.seal file Denied Failed"]),
+        (operator, "Seal", &seal, Ok("([byte"), &["identity.seal file Allowed Ok"]),
+        (stranger, "Check", &no_args, Err(denied), &["identity.check  Denied Failed"]),
+        (viewer, "Check", &no_args, Ok("('[]',)"), &[]),
+        (
+            stranger,
+            "GetCertificateChain",
+            &no_args,
+            Err(denied),
+            &["identity.certificate  Denied Failed"],
+        ),
+        (viewer, "GetCertificateChain", &no_args, Err("org.holdfast.Error.NotReady"), &[]),
+    ];
+    for (who, method, arguments, expected, records) in table {
+        let result = call(&bus, *who, method, arguments);
+        match (&result, expected) {
+            (Ok(text), Ok(part)) | (Err(text), Err(part)) if text.contains(part) => {}
+            _ => panic!("{who:?} {method}: {result:?}, expected {expected:?}"),
+        }
+        let records: Vec<_> = records.iter().map(|r| format!("{r} uid={}", who.uid)).collect();
+        assert_eq!(service.log.take(), records, "{who:?} {method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_user_sealed_no_other_opens() {
+    if !can_be_others() {
+        return;
+    }
+    let bus = PrivateBus::start(OPEN);
+    let service = Service::start(&bus).await;
+    let Cast { operator, other_operator, admin, .. } = Cast::of_this_machine();
+    let printed = call(&bus, operator, "Seal", &["file", "[1, 2, 3]"]).unwrap();
+    // gdbus prints ([byte 0x01, 0x02],)
+    let sealed = printed.trim_start_matches('(').trim_end_matches(",)").to_owned();
+    assert_eq!(
+        call(&bus, operator, "Unseal", &["file", &sealed]).unwrap(),
+        "([byte 0x01, 0x02, 0x03],)"
+    );
+    for (who, name) in [(other_operator, "file"), (admin, "file"), (operator, "other")] {
+        let error = call(&bus, who, "Unseal", &[name, &sealed]).unwrap_err();
+        assert!(error.contains("AccessDenied"), "{who:?} {name}: {error}");
+    }
+    let log = service.log.take();
+    assert_eq!(log.len(), 5, "{log:?}");
+    assert_eq!(log[2], format!("identity.unseal file Allowed Failed uid={}", other_operator.uid));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn arguments_that_cannot_be_meant_are_refused_by_name() {
+    if !can_be_others() {
+        return;
+    }
+    let bus = PrivateBus::start(OPEN);
+    let service = Service::start(&bus).await;
+    let table: &[(&str, &[&str], &str)] = &[
+        ("Sign", &["TLS", "rsa-pss-sha256", &bytes("7")], "not a name"),
+        ("Sign", &["tls", "md5", &bytes("7")], "not a signature scheme"),
+        ("Sign", &["tls", "rsa-pss-sha256", "[1, 2]"], "the digest has 2 bytes"),
+        ("Seal", &["../x", "[1]"], "not a name"),
+        ("Seal", &["file", "@ay []"], "0 bytes cannot be sealed"),
+        ("Unseal", &["file", "@ay []"], "not sealed bytes"),
+        ("Unseal", &["file", "[1, 2, 3]"], "sealed by another"),
+    ];
+    for (method, arguments, part) in table {
+        let error = call(&bus, Cast::of_this_machine().admin, method, arguments).unwrap_err();
+        assert!(error.contains(part), "{method} {arguments:?}: {error}");
+        assert_eq!(service.log.take().len(), 1, "{method} {arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_record_there_is_no_answer() {
+    let bus = PrivateBus::start(OPEN);
+    let service = Service::start(&bus).await;
+    service.log.full.store(true, Ordering::SeqCst);
+    let proxy = Identity1Proxy::new(&bus.connect().await).await.unwrap();
+    let error = proxy.sign("tls", "rsa-pss-sha256", &[7; 32]).await.unwrap_err();
+    let error = CallError::from_reply(&error).unwrap();
+    assert_eq!(error.kind, ErrorKind::AuditUnavailable, "{error}");
+}
+
+#[tokio::test]
+async fn changes_are_announced_in_order_with_their_values() {
+    let bus = PrivateBus::start(OPEN);
+    let service = Service::start(&bus).await;
+    let proxy = Identity1Proxy::new(&bus.connect().await).await.unwrap();
+    assert_eq!(proxy.state().await.unwrap(), "preparing");
+    assert_eq!(proxy.edge_id().await.unwrap(), "EDGE-1");
+    let mut transitions = proxy.receive_state_transition().await.unwrap();
+    let mut renewals = proxy.receive_certificate_renewed().await.unwrap();
+
+    service.status.update(|_| ());
+    service.status.update(|status| status.state = State::Enrolling);
+    service.status.update(|status| {
+        status.state = State::Active;
+        status.certificate_expires = 42;
+        status.certificate_serial = "0a".into();
+    });
+
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        let signal = tokio::time::timeout(Duration::from_secs(10), transitions.next());
+        let signal = signal.await.expect("a signal in time").unwrap();
+        let args = signal.args().unwrap();
+        seen.push(format!("{} -> {}", args.old(), args.new()));
+    }
+    assert_eq!(seen, ["preparing -> enrolling", "enrolling -> active"]);
+    let renewal = tokio::time::timeout(Duration::from_secs(10), renewals.next());
+    assert_eq!(renewal.await.unwrap().unwrap().args().unwrap().serial(), "0a");
+    // The proxy's cache learnt both from PropertiesChanged, which precedes the signals.
+    assert_eq!(proxy.cached_state().unwrap().as_deref(), Some("active"));
+    assert_eq!(proxy.certificate_expires().await.unwrap(), 42);
+}
