@@ -2,13 +2,18 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod app;
 mod asn1;
 mod audit;
 pub mod ca;
 pub mod clock;
+pub mod device_api;
+pub mod est;
 mod files;
+pub mod management;
 pub mod registry;
 pub mod releases;
+mod reply;
 pub mod sites;
 pub mod store;
 pub mod tls;

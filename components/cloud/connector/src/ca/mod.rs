@@ -12,8 +12,9 @@ pub mod pkcs7;
 mod serial;
 mod server;
 
+pub(crate) use authority::pem;
 pub use authority::{Authority, Passphrases};
-pub use key::{KeyError, Passphrase};
+pub use key::{KeyError, Passphrase, read_document_key};
 pub use leaf::{Assurance, IssuedLeaf, LeafSubject};
 pub use serial::Serial;
 pub use server::{ServerCertificate, ServerNames};

@@ -9,5 +9,5 @@ mod limits;
 pub use config::{TlsError, device_config, enrolment_config, management_config, provider};
 pub use connection::Connection;
 pub use identity::ServerIdentity;
-pub use limits::{TokenBuckets, Rate};
+pub use limits::{Rate, TokenBuckets, TooMany};
 pub use listener::{Listener, Timeouts};

@@ -1,0 +1,207 @@
+//! Devices: registration and what operators do with them.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use holdfast_attestation::edge_id::EdgeId;
+
+use super::Caller;
+use super::types::{DeviceDetail, Items, RebindDevice, RegisterDevice};
+use crate::app::App;
+use crate::audit::{Act, Operation};
+use crate::registry::{Device, DeviceRef, DeviceState, NewDevice, Tenant};
+use crate::reply::{Body, ErrorReply, Parameters, RequestId};
+use crate::store::{ChangeOrder, DeviceChange, DeviceFilter, EventFilter, StoreError};
+
+const PAGE: u32 = 1000;
+const EVENTS_SHOWN: u32 = 20;
+const ENROLMENTS_SHOWN: usize = 10;
+const NOTE_LIMIT: usize = 500;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListParameters {
+    tenant: Option<Tenant>,
+    state: Option<DeviceState>,
+    after: Option<Uuid>,
+    limit: Option<u32>,
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    id: RequestId,
+    Parameters(wanted): Parameters<ListParameters>,
+) -> Result<Json<Items<Device>>, ErrorReply> {
+    let filter = DeviceFilter {
+        tenant: wanted.tenant,
+        state: wanted.state,
+        after: wanted.after,
+        limit: wanted.limit.unwrap_or(PAGE).min(PAGE),
+    };
+    let items = app.store.devices(filter).await.map_err(|e| ErrorReply::of_store(&e, &id))?;
+    Ok(Json(Items { items }))
+}
+
+pub(super) async fn register(
+    State(app): State<App>,
+    id: RequestId,
+    caller: Caller,
+    Body(wanted): Body<RegisterDevice>,
+) -> Result<(StatusCode, Json<Device>), ErrorReply> {
+    let edge_id = EdgeId::parse(&wanted.edge_id)
+        .map_err(|e| ErrorReply::malformed(format!("edge_id: {e}"), &id))?;
+    if wanted.note.as_ref().is_some_and(|note| note.len() > NOTE_LIMIT) {
+        let detail = format!("note: over the limit of {NOTE_LIMIT} bytes");
+        return Err(ErrorReply::malformed(detail, &id));
+    }
+    let tenant = match wanted.tenant {
+        Some(tenant) => tenant,
+        None => only_tenant(&app, &id).await?,
+    };
+    let now = app.now();
+    let operation = Operation::new(now, caller.actor(), Act::Register, edge_id.as_str())
+        .with_tenant(&tenant)
+        .with_arguments(&[edge_id.as_str().as_bytes(), &wanted.ek_sha256.0]);
+    let device = NewDevice {
+        id: Uuid::new_v4(),
+        tenant,
+        edge_id,
+        ek_sha256: wanted.ek_sha256,
+        approval: wanted.approval,
+        quote_mode: wanted.quote_mode,
+        note: wanted.note,
+        at: now,
+        by: caller.name,
+    };
+    let registered = app.store.register(device, operation.done()).await;
+    let device = app.outcome(&operation, registered, &id).await?;
+    Ok((StatusCode::CREATED, Json(device)))
+}
+
+async fn only_tenant(app: &App, id: &RequestId) -> Result<Tenant, ErrorReply> {
+    let sites = app.store.sites(None).await.map_err(|e| ErrorReply::of_store(&e, id))?;
+    let mut tenants: Vec<Tenant> = sites.into_iter().map(|site| site.tenant).collect();
+    tenants.sort();
+    tenants.dedup();
+    match tenants.pop() {
+        Some(only) if tenants.is_empty() => Ok(only),
+        None => Err(ErrorReply::malformed(
+            "tenant: there is no site yet from which it could be taken; name the tenant, or make \
+             a site first (holdfast-cloud site new)"
+                .to_owned(),
+            id,
+        )),
+        Some(_) => Err(ErrorReply::malformed(
+            "tenant: there are several; say which".to_owned(),
+            id,
+        )),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeviceParameters {
+    tenant: Option<Tenant>,
+}
+
+/// Finds a device by id or Edge ID.
+async fn find(
+    app: &App,
+    name: &str,
+    tenant: Option<Tenant>,
+    id: &RequestId,
+) -> Result<Device, ErrorReply> {
+    let store = &app.store;
+    if let Ok(device_id) = name.parse::<Uuid>() {
+        match store.device(DeviceRef::Id(device_id)).await {
+            // An Edge ID may look like a UUID.
+            Err(StoreError::NotFound(_)) => {}
+            found => return found.map_err(|e| ErrorReply::of_store(&e, id)),
+        }
+    }
+    let edge_id = EdgeId::parse(name)
+        .map_err(|e| ErrorReply::malformed(format!("neither device id nor Edge ID: {e}"), id))?;
+    store
+        .device(DeviceRef::EdgeId { tenant, edge_id })
+        .await
+        .map_err(|e| ErrorReply::of_store(&e, id))
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    id: RequestId,
+    Path(name): Path<String>,
+    Parameters(wanted): Parameters<DeviceParameters>,
+) -> Result<Json<DeviceDetail>, ErrorReply> {
+    let device = find(&app, &name, wanted.tenant, &id).await?;
+    let events = EventFilter {
+        device_id: Some(device.id),
+        limit: EVENTS_SHOWN,
+        ..EventFilter::default()
+    };
+    let failed = |e: StoreError| ErrorReply::of_store(&e, &id);
+    let certificates = app.store.certificates(device.id).await.map_err(failed)?;
+    let mut enrolments = app.store.enrolments(device.id).await.map_err(failed)?;
+    enrolments.truncate(ENROLMENTS_SHOWN);
+    let events = app.store.events(events).await.map_err(failed)?;
+    Ok(Json(DeviceDetail { device, certificates, enrolments, events }))
+}
+
+/// Declares a handler per change that has no arguments.
+macro_rules! changes {
+    ($($handler:ident: $act:ident, $change:expr;)*) => {
+        $(pub(super) async fn $handler(
+            State(app): State<App>,
+            id: RequestId,
+            caller: Caller,
+            Path(name): Path<String>,
+            Parameters(wanted): Parameters<DeviceParameters>,
+        ) -> Result<Json<Device>, ErrorReply> {
+            let device = find(&app, &name, wanted.tenant, &id).await?;
+            change(&app, &id, &caller, &device, Act::$act, $change).await
+        })*
+    };
+}
+
+changes! {
+    approve: Approve, DeviceChange::Approve;
+    suspend: Suspend, DeviceChange::Suspend;
+    resume: Resume, DeviceChange::Resume;
+    revoke: Revoke, DeviceChange::Revoke;
+    retire: Retire, DeviceChange::Retire;
+    forget_firmware: ForgetFirmware, DeviceChange::ForgetFirmware;
+}
+
+pub(super) async fn rebind(
+    State(app): State<App>,
+    id: RequestId,
+    caller: Caller,
+    Path(name): Path<String>,
+    Parameters(wanted): Parameters<DeviceParameters>,
+    Body(body): Body<RebindDevice>,
+) -> Result<Json<Device>, ErrorReply> {
+    let device = find(&app, &name, wanted.tenant, &id).await?;
+    change(&app, &id, &caller, &device, Act::Rebind, DeviceChange::Rebind(body.ek_sha256)).await
+}
+
+async fn change(
+    app: &App,
+    id: &RequestId,
+    caller: &Caller,
+    device: &Device,
+    act: Act,
+    change: DeviceChange,
+) -> Result<Json<Device>, ErrorReply> {
+    let now = app.now();
+    let mut operation = Operation::new(now, caller.actor(), act, &device.edge_id)
+        .with_device(device.id, &device.tenant);
+    if let DeviceChange::Rebind(ek_sha256) = &change {
+        operation = operation.with_arguments(&[&ek_sha256.0]);
+    }
+    let order = ChangeOrder { device_id: device.id, change, at: now, by: caller.name.clone() };
+    let changed = app.store.change(order, operation.done()).await;
+    Ok(Json(app.outcome(&operation, changed, id).await?))
+}

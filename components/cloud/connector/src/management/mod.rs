@@ -1,0 +1,20 @@
+//! The management API: `/api/v1/…` for operators and their programs, described in
+//! `openapi.yaml`.
+
+mod api_keys;
+mod audit_records;
+mod auth;
+mod authority;
+mod devices;
+mod events;
+mod health;
+mod releases;
+mod routes;
+mod sites;
+pub mod types;
+
+pub use auth::Caller;
+pub use routes::{Route, router, routes};
+
+/// The description of the API, as it is served under `/api/v1/openapi.yaml`.
+pub const OPENAPI: &str = include_str!("../../openapi.yaml");

@@ -1,0 +1,114 @@
+//! The table of routes: what each needs, and who answers it.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{MethodRouter, get, post};
+use http::Method;
+
+use super::{
+    api_keys, audit_records, auth, authority, devices, events, health, releases, sites,
+};
+use crate::access::Role;
+use crate::app::App;
+use crate::audit::Act;
+use crate::reply;
+
+/// A release's measurement is the largest body.
+const BODY_LIMIT: usize = 256 * 1024;
+
+/// One operation of the API.
+pub struct Route {
+    /// HTTP method.
+    pub method: Method,
+    /// Path, with parameters in braces.
+    pub path: &'static str,
+    /// Least role of the caller; none: open to everybody.
+    pub role: Option<Role>,
+    /// What an audit record calls it, if it changes something.
+    pub act: Option<Act>,
+    handler: MethodRouter<App>,
+}
+
+impl Route {
+    fn open(path: &'static str, handler: MethodRouter<App>) -> Self {
+        Self { method: Method::GET, path, role: None, act: None, handler }
+    }
+
+    fn read(path: &'static str, handler: MethodRouter<App>) -> Self {
+        Self { role: Some(Role::Viewer), ..Self::open(path, handler) }
+    }
+
+    fn change(role: Role, act: Act, path: &'static str, handler: MethodRouter<App>) -> Self {
+        Self { method: Method::POST, path, role: Some(role), act: Some(act), handler }
+    }
+}
+
+/// Every operation.
+pub fn routes() -> Vec<Route> {
+    use Role::{Admin, Operator};
+    vec![
+        Route::open("/healthz", get(health::alive)),
+        Route::open("/readyz", get(health::ready)),
+        Route::open("/api/v1/openapi.yaml", get(health::openapi)),
+        Route::read("/api/v1/authority", get(authority::show)),
+        Route::read("/api/v1/devices", get(devices::list)),
+        Route::change(Operator, Act::Register, "/api/v1/devices", post(devices::register)),
+        Route::read("/api/v1/devices/{device}", get(devices::show)),
+        device_change(Act::Approve, "/api/v1/devices/{device}/approve", post(devices::approve)),
+        device_change(Act::Suspend, "/api/v1/devices/{device}/suspend", post(devices::suspend)),
+        device_change(Act::Resume, "/api/v1/devices/{device}/resume", post(devices::resume)),
+        device_change(Act::Revoke, "/api/v1/devices/{device}/revoke", post(devices::revoke)),
+        device_change(Act::Retire, "/api/v1/devices/{device}/retire", post(devices::retire)),
+        device_change(Act::Rebind, "/api/v1/devices/{device}/rebind", post(devices::rebind)),
+        device_change(
+            Act::ForgetFirmware,
+            "/api/v1/devices/{device}/forget-firmware",
+            post(devices::forget_firmware),
+        ),
+        Route::read("/api/v1/releases", get(releases::list)),
+        Route::change(Admin, Act::PublishRelease, "/api/v1/releases", post(releases::publish)),
+        Route::change(
+            Admin,
+            Act::WithdrawRelease,
+            "/api/v1/releases/{uki_sha256}/withdraw",
+            post(releases::withdraw),
+        ),
+        Route::read("/api/v1/sites", get(sites::list)),
+        Route::change(Admin, Act::AddSite, "/api/v1/sites", post(sites::add)),
+        Route::read("/api/v1/events", get(events::list)),
+        Route::read("/api/v1/audit", get(audit_records::list)),
+        Route { role: Some(Admin), ..Route::read("/api/v1/api-keys", get(api_keys::list)) },
+        Route::change(Admin, Act::CreateApiKey, "/api/v1/api-keys", post(api_keys::create)),
+        Route::change(
+            Admin,
+            Act::RevokeApiKey,
+            "/api/v1/api-keys/{id}/revoke",
+            post(api_keys::revoke),
+        ),
+    ]
+}
+
+fn device_change(act: Act, path: &'static str, handler: MethodRouter<App>) -> Route {
+    Route::change(Role::Operator, act, path, handler)
+}
+
+/// The API, ready to be served.
+pub fn router(app: &App) -> Router {
+    let mut router = Router::new();
+    for Route { path, role, act, handler, .. } in routes() {
+        let guarded = match role {
+            None => handler,
+            Some(role) => handler.route_layer(axum::middleware::from_fn_with_state(
+                auth::Guard { app: app.clone(), role, act },
+                auth::guard,
+            )),
+        };
+        router = router.route(path, guarded);
+    }
+    router
+        .fallback(reply::not_found)
+        .method_not_allowed_fallback(reply::method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(axum::middleware::from_fn(reply::with_request_id))
+        .with_state(app.clone())
+}
