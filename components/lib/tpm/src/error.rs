@@ -58,6 +58,12 @@ pub enum TpmError {
         /// SHA-256 of the PCR key, hexadecimal, as systemd writes it in `pkfp`.
         key_fingerprint: String,
     },
+    /// The TPM pads RSA-PSS signatures in a way that TLS 1.3 does not take.
+    #[error(
+        "the TPM's RSA-PSS signatures have not the salt length that TLS 1.3 needs; \
+         do not force the signature mode tpm-pss on this device"
+    )]
+    UnsuitablePss,
     /// The TPM's answer fails a check made in software.
     #[error("{operation} on {object}: {detail}")]
     Check {

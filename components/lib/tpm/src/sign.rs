@@ -17,6 +17,7 @@ use tss_esapi::tss2_esys::TPMT_TK_HASHCHECK;
 use crate::{Key, KeyBlob, Tpm, TpmError, pss, template};
 
 const LABEL: &str = "device key";
+const SIGN: &str = "Sign";
 /// The only exponent that the templates use.
 const EXPONENT: [u8; 3] = [1, 0, 1];
 
@@ -123,16 +124,10 @@ impl Tpm {
     ///
     /// Without `forced` the TPM pads if it does so correctly, else software does.
     pub fn create_device_key(&self, forced: Option<SignatureMode>) -> Result<KeyBlob, TpmError> {
-        let first = forced.unwrap_or(SignatureMode::TpmPss);
-        let key = self.create(LABEL, template::device_key(first), None)?;
-        match self.test_pss(&key) {
-            Err(TpmError::Check { .. }) if forced.is_none() => {
-                let mode = SignatureMode::SoftwarePss;
-                let key = self.create(LABEL, template::device_key(mode), None)?;
-                self.test_pss(&key).map(|()| key)
-            }
-            result => result.map(|()| key),
-        }
+        first_suitable(forced, |mode| {
+            let key = self.create(LABEL, template::device_key(mode), None)?;
+            self.test_pss(&key).map(|()| key)
+        })
     }
 
     /// Signs a SHA-256 digest.
@@ -156,8 +151,7 @@ impl Tpm {
         scheme: SignatureScheme,
         digest: &[u8; 32],
     ) -> Result<Vec<u8>, TpmError> {
-        const OPERATION: &str = "Sign";
-        let signature = self.run_empty_auth(OPERATION, key.label(), |tpm| {
+        let signature = self.run_empty_auth(SIGN, key.label(), |tpm| {
             // The digest was made outside: a null ticket.
             let ticket = HashcheckTicket::try_from(TPMT_TK_HASHCHECK {
                 tag: TPM2_ST_HASHCHECK,
@@ -172,7 +166,7 @@ impl Tpm {
             Signature::EcDsa(ecdsa) => {
                 ecdsa_der(ecdsa.signature_r().value(), ecdsa.signature_s().value())
             }
-            _ => Err(TpmError::check(OPERATION, key.label(), "unexpected kind of signature")),
+            _ => Err(TpmError::check(SIGN, key.label(), "unexpected kind of signature")),
         }
     }
 
@@ -203,17 +197,37 @@ impl Tpm {
         let message = self.random(32)?;
         let digest = Sha256::digest(&message).into();
         let signature = self.sign(&key, SignatureScheme::RsaPssSha256, &digest)?;
-        let Public::Rsa { unique, .. } = key.public() else {
-            return Err(TpmError::check("Sign", LABEL, "not an RSA key"));
-        };
-        // ring takes only a salt as long as the hash.
-        RsaPublicKeyComponents { n: unique.value(), e: &EXPONENT }
-            .verify(&RSA_PSS_2048_8192_SHA256, &message, &signature)
-            .map_err(|_| {
-                let detail = "the RSA-PSS signature has not the salt length that TLS 1.3 needs";
-                TpmError::check("Sign", LABEL, detail)
-            })
+        match key.public() {
+            Public::Rsa { unique, .. } if suits_tls13(unique.value(), &message, &signature) => {
+                Ok(())
+            }
+            _ => Err(TpmError::UnsuitablePss),
+        }
     }
+}
+
+/// Tries the modes in order of preference: a key that only signs is the narrower one.
+fn first_suitable<T>(
+    forced: Option<SignatureMode>,
+    mut try_mode: impl FnMut(SignatureMode) -> Result<T, TpmError>,
+) -> Result<T, TpmError> {
+    match (forced, try_mode(forced.unwrap_or(SignatureMode::TpmPss))) {
+        (None, Err(error)) if is_about_padding(&error) => try_mode(SignatureMode::SoftwarePss),
+        (_, result) => result,
+    }
+}
+
+fn is_about_padding(error: &TpmError) -> bool {
+    // A TPM without the scheme refuses to sign.
+    matches!(error, TpmError::UnsuitablePss | TpmError::Command { operation: SIGN, .. })
+}
+
+/// Whether an RSA-PSS signature has the salt length that TLS 1.3 wants (RFC 8446, 4.2.3): ring
+/// accepts only a salt as long as the hash.
+fn suits_tls13(modulus: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    RsaPublicKeyComponents { n: modulus, e: &EXPONENT }
+        .verify(&RSA_PSS_2048_8192_SHA256, message, signature)
+        .is_ok()
 }
 
 fn ecdsa_der(r: &[u8], s: &[u8]) -> Result<Vec<u8>, TpmError> {
@@ -244,5 +258,61 @@ mod tests {
         }
         let error = "md5".parse::<SignatureScheme>().unwrap_err().to_string();
         assert!(error.contains("rsa-pss-sha256"), "{error}");
+    }
+
+    fn failed(operation: &'static str) -> TpmError {
+        let code = tss_esapi::constants::response_code::Tss2ResponseCode::from(0x92);
+        TpmError::command(operation, LABEL, tss_esapi::Error::Tss2Error(code))
+    }
+
+    #[test]
+    fn software_pads_only_where_the_tpm_does_so_wrongly() {
+        use SignatureMode::{SoftwarePss, TpmPss};
+        type Outcome = fn() -> Result<(), TpmError>;
+        let good: Outcome = || Ok(());
+        let long_salt: Outcome = || Err(TpmError::UnsuitablePss);
+        let no_scheme: Outcome = || Err(failed(SIGN));
+        let no_key: Outcome = || Err(failed("Create"));
+        let cases = [
+            ("good", None, good, vec![TpmPss], true),
+            ("long salt", None, long_salt, vec![TpmPss, SoftwarePss], true),
+            ("no scheme", None, no_scheme, vec![TpmPss, SoftwarePss], true),
+            ("no key", None, no_key, vec![TpmPss], false),
+            ("forced, good", Some(TpmPss), good, vec![TpmPss], true),
+            ("forced, long salt", Some(TpmPss), long_salt, vec![TpmPss], false),
+            ("software forced", Some(SoftwarePss), long_salt, vec![SoftwarePss], true),
+        ];
+        for (what, forced, in_tpm, expected, succeeds) in cases {
+            let mut tried = Vec::new();
+            let result = first_suitable(forced, |mode| {
+                tried.push(mode);
+                if mode == TpmPss { in_tpm() } else { Ok(()) }
+            });
+            assert_eq!(tried, expected, "{what}");
+            assert_eq!(result.is_ok(), succeeds, "{what}");
+        }
+    }
+
+    #[test]
+    fn salt_of_another_length_does_not_suit() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let openssl = |arguments: &str| {
+            let mut command = std::process::Command::new("openssl");
+            command.args(arguments.split_whitespace()).current_dir(folder.path());
+            let done = command.output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            done.stdout
+        };
+        openssl("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out key.pem");
+        let text = String::from_utf8(openssl("rsa -in key.pem -noout -modulus")).unwrap();
+        let modulus = hex::decode(text.trim().strip_prefix("Modulus=").unwrap()).unwrap();
+        std::fs::write(folder.path().join("message"), "hold fast").unwrap();
+        for (salt, suits) in [("32", true), ("max", false), ("20", false), ("0", false)] {
+            let signature = openssl(&format!(
+                "dgst -sha256 -sign key.pem -sigopt rsa_padding_mode:pss \
+                 -sigopt rsa_pss_saltlen:{salt} -binary message"
+            ));
+            assert_eq!(suits_tls13(&modulus, b"hold fast", &signature), suits, "salt {salt}");
+        }
     }
 }
