@@ -208,15 +208,26 @@ impl SignatureScheme {
     pub(crate) fn from_der(algorithm_der: &[u8]) -> Result<Self, SignatureError> {
         let algorithm = AlgorithmIdentifierRef::from_der(algorithm_der)
             .map_err(|_| SignatureError::Algorithm("not a valid identifier".to_owned()))?;
-        match algorithm.oid {
-            SHA256_WITH_RSA => Ok(Self::RsaPkcs1(HashAlgorithm::Sha256)),
-            SHA384_WITH_RSA => Ok(Self::RsaPkcs1(HashAlgorithm::Sha384)),
-            SHA512_WITH_RSA => Ok(Self::RsaPkcs1(HashAlgorithm::Sha512)),
-            ECDSA_WITH_SHA256 => Ok(Self::Ecdsa(HashAlgorithm::Sha256)),
-            ECDSA_WITH_SHA384 => Ok(Self::Ecdsa(HashAlgorithm::Sha384)),
-            ECDSA_WITH_SHA512 => Ok(Self::Ecdsa(HashAlgorithm::Sha512)),
-            RSASSA_PSS => Self::pss(algorithm.parameters),
-            other => Err(SignatureError::Algorithm(other.to_string())),
+        // RFC 4055, 5: NULL, and an absent one must be taken too; RFC 5758, 3.2: absent.
+        let parameters = algorithm.parameters;
+        let scheme = match algorithm.oid {
+            SHA256_WITH_RSA => Self::RsaPkcs1(HashAlgorithm::Sha256),
+            SHA384_WITH_RSA => Self::RsaPkcs1(HashAlgorithm::Sha384),
+            SHA512_WITH_RSA => Self::RsaPkcs1(HashAlgorithm::Sha512),
+            ECDSA_WITH_SHA256 => Self::Ecdsa(HashAlgorithm::Sha256),
+            ECDSA_WITH_SHA384 => Self::Ecdsa(HashAlgorithm::Sha384),
+            ECDSA_WITH_SHA512 => Self::Ecdsa(HashAlgorithm::Sha512),
+            RSASSA_PSS => return Self::pss(parameters),
+            other => return Err(SignatureError::Algorithm(other.to_string())),
+        };
+        let allowed = match scheme {
+            Self::Ecdsa(_) => parameters.is_none(),
+            _ => parameters.is_none_or(AnyRef::is_null),
+        };
+        if allowed {
+            Ok(scheme)
+        } else {
+            Err(SignatureError::Algorithm(format!("{} with parameters", algorithm.oid)))
         }
     }
 

@@ -1,5 +1,6 @@
 //! Credentials, opened with a software EK. The opening is done by the openssl program, so that
 //! nothing of the making is used to check it; a real TPM opens them in the tests of `holdfast-tpm`.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
 use std::process::Command;

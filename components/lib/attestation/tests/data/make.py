@@ -20,7 +20,7 @@ PORT = 24510
 PCRS = (7, 11, 12, 14)
 AK_ATTRIBUTES = "restricted|sign|fixedtpm|fixedparent|sensitivedataorigin|userwithauth"
 KEY_ATTRIBUTES = "sign|fixedtpm|fixedparent|sensitivedataorigin|userwithauth"
-AK_HANDLE, KEY_HANDLE = 0x81000010, 0x81000011
+HANDLES = {"key": 0x81000010, "ak": 0x81000011, "rsassa": 0x81000012, "rsapss": 0x81000013}
 
 BINDING = {
     "secret": hashlib.sha256(b"fixture secret").hexdigest(),
@@ -88,14 +88,15 @@ class Tpm:
                  "-c", f"{name}.ctx")
         return self.read(f"{name}.pub")[2:]
 
-    def persist(self, name, handle):
-        self.run("tpm2_evictcontrol", "-C", "o", "-c", f"{name}.ctx", hex(handle))
+    def persist(self, name):
+        self.run("tpm2_evictcontrol", "-C", "o", "-c", f"{name}.ctx", hex(HANDLES[name]))
 
-    def certify(self, qualifying):
+    def certify(self, signer, qualifying):
         """TPM2_Certify; tpm2_certify has no option for qualifying data."""
         password = (0x40000009).to_bytes(4, "big") + bytes(5)
         body = b"".join([
-            (0x148).to_bytes(4, "big"), KEY_HANDLE.to_bytes(4, "big"), AK_HANDLE.to_bytes(4, "big"),
+            (0x148).to_bytes(4, "big"),
+            HANDLES["key"].to_bytes(4, "big"), HANDLES[signer].to_bytes(4, "big"),
             (18).to_bytes(4, "big"), password, password,
             len(qualifying).to_bytes(2, "big"), qualifying, (0x10).to_bytes(2, "big"),
         ])
@@ -168,11 +169,12 @@ def make(tpm, files):
         "ak", ["-G", "ecc256:ecdsa-sha256:null"], AK_ATTRIBUTES)
     key = files["device-key-rsa2048.tpmt-public"] = tpm.create(
         "key", ["-G", "rsa2048:null:null"], KEY_ATTRIBUTES)
-    tpm.persist("ak", AK_HANDLE)
-    tpm.persist("key", KEY_HANDLE)
+    tpm.persist("ak")
+    tpm.persist("key")
     for scheme in ("rsassa", "rsapss"):
         files[f"ak-{scheme}.tpmt-public"] = tpm.create(
             scheme, ["-G", f"rsa2048:{scheme}-sha256:null"], AK_ATTRIBUTES)
+        tpm.persist(scheme)
     (tpm.folder / "data").write_bytes(b"sealed")
     files["sealed.tpmt-public"] = tpm.create(
         "sealed", [], "fixedtpm|fixedparent|userwithauth", "-i", "data")
@@ -183,22 +185,25 @@ def make(tpm, files):
     tpm.run("tpm2_pcrread", "sha256:" + ",".join(map(str, PCRS)), "-o", "pcrs")
     pcrs = files["pcr-values"] = tpm.read("pcrs")
 
-    tpm.run("tpm2_readpublic", "-c", hex(KEY_HANDLE), "-f", "der", "-o", "key.spki")
+    tpm.run("tpm2_readpublic", "-c", hex(HANDLES["key"]), "-f", "der", "-o", "key.spki")
     spki = files["device-key-rsa2048.spki.der"] = tpm.read("key.spki")
-    tpm.run("tpm2_readpublic", "-c", hex(AK_HANDLE), "-f", "der", "-o", "ak.spki")
+    tpm.run("tpm2_readpublic", "-c", hex(HANDLES["ak"]), "-f", "der", "-o", "ak.spki")
     files["ak-p256.spki.der"] = tpm.read("ak.spki")
-    tpm.run("tpm2_readpublic", "-c", hex(AK_HANDLE), "-n", "ak.name")
+    tpm.run("tpm2_readpublic", "-c", hex(HANDLES["ak"]), "-n", "ak.name")
     files["ak-p256.name"] = tpm.read("ak.name")
 
     q = qualifying_data(hashlib.sha256(spki).digest())
-    certify = tpm.certify(q)
+    certify = tpm.certify("ak", q)
     files["certify.tpms-attest"], files["certify.tpmt-signature"] = certify
     quote = tpm.quote("ak", "ecdsa", q)
     files["quote.tpms-attest"], files["quote.tpmt-signature"] = quote
     for scheme in ("rsassa", "rsapss"):
-        attest, signature = tpm.quote(scheme, scheme, q)
-        files[f"quote-{scheme}.tpms-attest"] = attest
-        files[f"quote-{scheme}.tpmt-signature"] = signature
+        for statement, (attest, signature) in (
+            ("certify", tpm.certify(scheme, q)),
+            ("quote", tpm.quote(scheme, scheme, q)),
+        ):
+            files[f"{statement}-{scheme}.tpms-attest"] = attest
+            files[f"{statement}-{scheme}.tpmt-signature"] = signature
 
     values = [sequence(integer(pcr), octets(pcrs[32 * i:32 * i + 32]))
               for i, pcr in enumerate(PCRS)]
@@ -216,7 +221,7 @@ def make(tpm, files):
         ("rsapss", sequence(oid("1.2.840.113549.1.1.10"), pss_parameters())),
     ):
         (tpm.folder / "info").write_bytes(info)
-        tpm.run("tpm2_sign", "-c", hex(KEY_HANDLE), "-g", "sha256", "-s", scheme,
+        tpm.run("tpm2_sign", "-c", hex(HANDLES["key"]), "-g", "sha256", "-s", scheme,
                 "-f", "plain", "-o", "info.sig", "info")
         files[f"csr-{scheme}.der"] = sequence(
             info, algorithm, der(0x03, b"\x00" + tpm.read("info.sig")))
