@@ -99,20 +99,34 @@ pub fn create_private_folder(path: &Path) -> Result<(), FileError> {
 /// Removes a folder with its content, if it is there.
 pub fn remove_folder(path: &Path) -> Result<(), FileError> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at("remove", path)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(at("remove", path)(error))
+        }
         _ => Ok(()),
     }
 }
 
-/// Holds a lock file, so that one process at a time owns a folder. The lock ends with the value.
-pub fn lock(path: &Path) -> Result<File, FileError> {
-    let file = OpenOptions::new()
+/// Waits for a lock file. The lock ends with the value.
+pub fn wait_for_lock(path: &Path) -> Result<File, FileError> {
+    let file = create_private(path)?;
+    file.lock().map_err(at("lock", path))?;
+    Ok(file)
+}
+
+/// Opens a file for writing, and makes it, readable by its owner only, if it is missing.
+pub fn create_private(path: &Path) -> Result<File, FileError> {
+    OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
         .open(path)
-        .map_err(at("create", path))?;
+        .map_err(at("create", path))
+}
+
+/// Holds a lock file, so that one process at a time owns a folder. The lock ends with the value.
+pub fn lock(path: &Path) -> Result<File, FileError> {
+    let file = create_private(path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(at("lock", path)(std::io::Error::new(

@@ -87,11 +87,8 @@ impl ErrorReply {
 
 impl IntoResponse for ErrorReply {
     fn into_response(self) -> Response {
-        let refusal = Refusal {
-            code: self.code,
-            request_id: self.request_id.0,
-            detail: self.detail,
-        };
+        let refusal =
+            Refusal { code: self.code, request_id: self.request_id.0, detail: self.detail };
         let mut response = (self.status, Json(refusal)).into_response();
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -101,10 +98,7 @@ impl IntoResponse for ErrorReply {
 }
 
 /// Gives each request its id, in the extensions and in the answer, and a deadline.
-pub async fn with_request_id(
-    mut request: Request,
-    next: axum::middleware::Next,
-) -> Response {
+pub async fn with_request_id(mut request: Request, next: axum::middleware::Next) -> Response {
     let id = RequestId::random();
     request.extensions_mut().insert(id.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());

@@ -42,16 +42,18 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Opens the authority in `folder`, or makes a new one where there is none.
+    /// Opens the authority in `folder`, or makes a new one where there is none; says whether it is
+    /// new.
     pub fn open_or_create(
         folder: &Path,
         passphrases: &Passphrases,
         now: OffsetDateTime,
-    ) -> Result<Self, CaError> {
-        if !folder.is_dir() {
+    ) -> Result<(Self, bool), CaError> {
+        let is_new = !folder.is_dir();
+        if is_new {
             create(folder, passphrases, now)?;
         }
-        Self::open(folder, passphrases.issuing.as_ref())
+        Ok((Self::open(folder, passphrases.issuing.as_ref())?, is_new))
     }
 
     fn open(folder: &Path, passphrase: Option<&Passphrase>) -> Result<Self, CaError> {
@@ -144,11 +146,7 @@ impl Authority {
 }
 
 /// Makes root and issuing CA in a folder of another name first, so that a crash leaves none.
-fn create(
-    folder: &Path,
-    passphrases: &Passphrases,
-    now: OffsetDateTime,
-) -> Result<(), CaError> {
+fn create(folder: &Path, passphrases: &Passphrases, now: OffsetDateTime) -> Result<(), CaError> {
     let unfinished = folder.with_extension("unfinished");
     files::remove_folder(&unfinished)?;
     files::create_private_folder(&unfinished)?;
@@ -200,18 +198,11 @@ fn issue(subject: &str, source: rcgen::Error) -> CaError {
     CaError::Issue { subject: subject.to_owned(), source }
 }
 
-fn write_certificate(
-    folder: &Path,
-    name: &str,
-    certificate: &Certificate,
-) -> Result<(), CaError> {
+fn write_certificate(folder: &Path, name: &str, certificate: &Certificate) -> Result<(), CaError> {
     Ok(files::write(&folder.join(name), certificate.pem().as_bytes(), Readers::Everybody)?)
 }
 
-fn read_certificate(
-    folder: &Path,
-    name: &'static str,
-) -> Result<CertificateDer<'static>, CaError> {
+fn read_certificate(folder: &Path, name: &'static str) -> Result<CertificateDer<'static>, CaError> {
     let pem = files::read(&folder.join(name))?;
     let (_, block) = x509_parser::pem::parse_x509_pem(&pem)
         .map_err(|e| CaError::Certificate { name, detail: e.to_string() })?;

@@ -1,12 +1,11 @@
 //! The device certificate. Its content is the server's; a request contributes its key alone.
 
 use holdfast_attestation::oid::{self, HoldfastOid};
+use rcgen::string::{Ia5String, PrintableString};
 use rcgen::{
     CertificateParams, CustomExtension, DistinguishedName, DnType, DnValue,
-    ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType,
-    SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType, SerialNumber,
 };
-use rcgen::string::{Ia5String, PrintableString};
 use rustls_pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
 
-use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, SanType, SerialNumber,
-};
 use rcgen::string::Ia5String;
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType, SerialNumber,
+};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use time::{Duration, OffsetDateTime};
 use x509_parser::extensions::GeneralName;
@@ -134,7 +134,12 @@ impl ServerCertificate {
             && authority.signed(&parsed)
             && parsed.public_key().subject_public_key.data.as_ref() == key.public_key_raw();
         Ok(good.then(|| {
-            Self::from_parts(authority, CertificateDer::from(block.contents.clone()), &key, not_after)
+            Self::from_parts(
+                authority,
+                CertificateDer::from(block.contents.clone()),
+                &key,
+                not_after,
+            )
         }))
     }
 
@@ -151,11 +156,7 @@ impl ServerCertificate {
         let certificate = authority.sign(&params, &key).map_err(issue_error)?;
         // A crash between the two leaves a pair that does not match; `open` then refuses it.
         key::write(&folder.join("server.key"), &key, None)?;
-        files::write(
-            &folder.join("server.crt"),
-            certificate.pem().as_bytes(),
-            Readers::Everybody,
-        )?;
+        files::write(&folder.join("server.crt"), certificate.pem().as_bytes(), Readers::Everybody)?;
         Ok(Self::from_parts(authority, certificate.der().clone(), &key, params.not_after))
     }
 

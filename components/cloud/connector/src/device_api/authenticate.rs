@@ -68,9 +68,10 @@ impl Gate {
         connection: &Connection,
         id: &RequestId,
     ) -> Result<DeviceSession, ErrorReply> {
-        let serial = connection.certificate.as_ref().and_then(|der| serial(der)).ok_or_else(|| {
-            ErrorReply::internal(&"a connection of the device listener has no certificate", id)
-        })?;
+        let serial =
+            connection.certificate.as_ref().and_then(|der| serial(der)).ok_or_else(|| {
+                ErrorReply::internal(&"a connection of the device listener has no certificate", id)
+            })?;
         let found = self
             .app
             .store

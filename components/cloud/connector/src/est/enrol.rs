@@ -47,10 +47,7 @@ pub(super) async fn simpleenroll(
         let code = Reason::NonceUnknown.code();
         return Err(ErrorReply::new(StatusCode::FORBIDDEN, code, detail, &id));
     };
-    let claim = Claim {
-        edge_id: open.challenge.edge_id.clone(),
-        ek_sha256: open.ek_sha256,
-    };
+    let claim = Claim { edge_id: open.challenge.edge_id.clone(), ek_sha256: open.ek_sha256 };
     let attempt =
         Attempt { app: &est.app, id: &id, source: connection.peer.ip(), claim: &claim, now };
     let candidates = attempt.candidates().await?;
@@ -131,11 +128,7 @@ async fn prove(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(Refused::fault(e.to_string())))
 }
 
-async fn issue(
-    attempt: &Attempt<'_>,
-    device: &Device,
-    proof: Proof,
-) -> Result<Response, Refused> {
+async fn issue(attempt: &Attempt<'_>, device: &Device, proof: Proof) -> Result<Response, Refused> {
     let subject = LeafSubject {
         device_id: device.id,
         edge_id: &device.edge_id,

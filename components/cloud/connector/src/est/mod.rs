@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
 use axum::middleware::from_fn;
+use axum::routing::{get, post};
 
-pub use limits::{Limits, EnrolmentRates};
+pub use limits::{EnrolmentRates, Limits};
 pub use session::Session;
 
 use crate::app::App;

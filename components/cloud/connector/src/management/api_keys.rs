@@ -41,7 +41,9 @@ pub(super) async fn create(
     Body(wanted): Body<CreateApiKey>,
 ) -> Result<(StatusCode, Json<NewApiKey>), ErrorReply> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@');
-    if wanted.name.is_empty() || wanted.name.len() > NAME_LIMIT || !wanted.name.chars().all(is_plain)
+    if wanted.name.is_empty()
+        || wanted.name.len() > NAME_LIMIT
+        || !wanted.name.chars().all(is_plain)
     {
         let detail = format!("name: expected 1 to {NAME_LIMIT} characters of A-Z a-z 0-9 . _ - @");
         return Err(ErrorReply::malformed(detail, &id));

@@ -31,7 +31,6 @@ pub(super) async fn list(
         before: wanted.before,
         limit: wanted.limit.unwrap_or(PAGE).min(LARGEST_PAGE),
     };
-    let items =
-        app.store.audit_records(filter).await.map_err(|e| ErrorReply::of_store(&e, &id))?;
+    let items = app.store.audit_records(filter).await.map_err(|e| ErrorReply::of_store(&e, &id))?;
     Ok(Json(Items { items }))
 }

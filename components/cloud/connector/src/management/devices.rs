@@ -94,10 +94,9 @@ async fn only_tenant(app: &App, id: &RequestId) -> Result<Tenant, ErrorReply> {
                 .to_owned(),
             id,
         )),
-        Some(_) => Err(ErrorReply::malformed(
-            "tenant: there are several; say which".to_owned(),
-            id,
-        )),
+        Some(_) => {
+            Err(ErrorReply::malformed("tenant: there are several; say which".to_owned(), id))
+        }
     }
 }
 
@@ -137,11 +136,8 @@ pub(super) async fn show(
     Parameters(wanted): Parameters<DeviceParameters>,
 ) -> Result<Json<DeviceDetail>, ErrorReply> {
     let device = find(&app, &name, wanted.tenant, &id).await?;
-    let events = EventFilter {
-        device_id: Some(device.id),
-        limit: EVENTS_SHOWN,
-        ..EventFilter::default()
-    };
+    let events =
+        EventFilter { device_id: Some(device.id), limit: EVENTS_SHOWN, ..EventFilter::default() };
     let failed = |e: StoreError| ErrorReply::of_store(&e, &id);
     let certificates = app.store.certificates(device.id).await.map_err(failed)?;
     let mut enrolments = app.store.enrolments(device.id).await.map_err(failed)?;

@@ -49,9 +49,8 @@ pub(super) async fn withdraw(
     caller: Caller,
     Path(uki_sha256): Path<String>,
 ) -> Result<Json<Release>, ErrorReply> {
-    let digest: Digest = uki_sha256
-        .parse()
-        .map_err(|e| ErrorReply::malformed(format!("uki_sha256: {e}"), &id))?;
+    let digest: Digest =
+        uki_sha256.parse().map_err(|e| ErrorReply::malformed(format!("uki_sha256: {e}"), &id))?;
     let now = app.now();
     let operation = Operation::new(now, caller.actor(), Act::WithdrawRelease, &uki_sha256)
         .with_arguments(&[&digest.0]);

@@ -5,9 +5,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, get, post};
 use http::Method;
 
-use super::{
-    api_keys, audit_records, auth, authority, devices, events, health, releases, sites,
-};
+use super::{api_keys, audit_records, auth, authority, devices, events, health, releases, sites};
 use crate::access::Role;
 use crate::app::App;
 use crate::audit::Act;

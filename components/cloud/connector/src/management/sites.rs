@@ -24,8 +24,7 @@ pub(super) async fn list(
     id: RequestId,
     Parameters(wanted): Parameters<ListParameters>,
 ) -> Result<Json<Items<Site>>, ErrorReply> {
-    let items =
-        app.store.sites(wanted.tenant).await.map_err(|e| ErrorReply::of_store(&e, &id))?;
+    let items = app.store.sites(wanted.tenant).await.map_err(|e| ErrorReply::of_store(&e, &id))?;
     Ok(Json(Items { items }))
 }
 

@@ -56,21 +56,31 @@ pub fn admit<'a>(claim: &Claim, candidates: &'a [Device]) -> Result<Admission<'a
         if has_name(&device) {
             return admit_registered(device);
         }
-        return Err(Denial::of(device, Reason::EkBoundElsewhere.code(), true, format!(
-            "this TPM is registered under Edge ID {}, but the device calls itself {edge_id}; \
+        return Err(Denial::of(
+            device,
+            Reason::EkBoundElsewhere.code(),
+            true,
+            format!(
+                "this TPM is registered under Edge ID {}, but the device calls itself {edge_id}; \
              correct the registration or the device's Edge ID source",
-            device.edge_id,
-        )));
+                device.edge_id,
+            ),
+        ));
     }
     if let Some(device) = candidates.iter().filter(is_live).find(has_name) {
         return Err(Denial {
             severity: Severity::Alert,
-            ..Denial::of(device, Reason::EdgeIdBoundElsewhere.code(), false, format!(
-                "another TPM ({}) asked for a certificate under Edge ID {edge_id}, which belongs \
+            ..Denial::of(
+                device,
+                Reason::EdgeIdBoundElsewhere.code(),
+                false,
+                format!(
+                    "another TPM ({}) asked for a certificate under Edge ID {edge_id}, which belongs \
                  to the TPM {}; if the hardware was replaced, run: holdfast-cloud device rebind \
                  {edge_id} --ek-sha256 {}",
-                claim.ek_sha256, device.ek_sha256, claim.ek_sha256,
-            ))
+                    claim.ek_sha256, device.ek_sha256, claim.ek_sha256,
+                ),
+            )
         });
     }
     if let Some(device) = candidates.iter().filter(has_name).find(has_tpm) {

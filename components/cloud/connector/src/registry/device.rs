@@ -66,7 +66,9 @@ impl FromStr for Approval {
         match text {
             "auto" => Ok(Self::Auto),
             "manual" => Ok(Self::Manual),
-            _ => Err(WordError { found: text.chars().take(40).collect(), expected: "auto, manual" }),
+            _ => {
+                Err(WordError { found: text.chars().take(40).collect(), expected: "auto, manual" })
+            }
         }
     }
 }
@@ -77,9 +79,10 @@ impl FromStr for QuoteMode {
         match text {
             "enforce" => Ok(Self::Enforce),
             "record" => Ok(Self::Record),
-            _ => {
-                Err(WordError { found: text.chars().take(40).collect(), expected: "enforce, record" })
-            }
+            _ => Err(WordError {
+                found: text.chars().take(40).collect(),
+                expected: "enforce, record",
+            }),
         }
     }
 }

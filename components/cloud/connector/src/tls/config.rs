@@ -59,9 +59,8 @@ pub fn device_config(
 ) -> Result<ServerConfig, TlsError> {
     let verifier =
         WebPkiClientVerifier::builder_with_provider(store(anchors)?, provider()).build()?;
-    let mut config = tls13(&[&version::TLS13])?
-        .with_client_cert_verifier(verifier)
-        .with_cert_resolver(identity);
+    let mut config =
+        tls13(&[&version::TLS13])?.with_client_cert_verifier(verifier).with_cert_resolver(identity);
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
@@ -69,8 +68,7 @@ pub fn device_config(
 
 /// The management API: TLS 1.3; callers show an API key.
 pub fn management_config(identity: Arc<ServerIdentity>) -> Result<ServerConfig, TlsError> {
-    let mut config =
-        tls13(&[&version::TLS13])?.with_no_client_auth().with_cert_resolver(identity);
+    let mut config = tls13(&[&version::TLS13])?.with_no_client_auth().with_cert_resolver(identity);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

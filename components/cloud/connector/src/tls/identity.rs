@@ -27,10 +27,8 @@ impl ServerIdentity {
 }
 
 fn certified(certificate: ServerCertificate) -> Result<Arc<CertifiedKey>, TlsError> {
-    let key = provider()
-        .key_provider
-        .load_private_key(certificate.key.into())
-        .map_err(TlsError::Key)?;
+    let key =
+        provider().key_provider.load_private_key(certificate.key.into()).map_err(TlsError::Key)?;
     Ok(Arc::new(CertifiedKey::new(certificate.chain, key)))
 }
 

@@ -101,7 +101,8 @@ impl<S: Default + Send + Sync + 'static> Listener<S> {
             });
         }
         drop(self.tcp);
-        let rest = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} });
+        let rest =
+            tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} });
         if rest.await.is_err() {
             tracing::warn!(listener = self.name, "requests were cut off at the stop");
         }
@@ -133,7 +134,11 @@ struct Task {
 }
 
 impl Task {
-    async fn run<S: Default + Send + Sync + 'static>(mut self, stream: TcpStream, peer: SocketAddr) {
+    async fn run<S: Default + Send + Sync + 'static>(
+        mut self,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) {
         let handshake = tokio::time::timeout(self.timeouts.handshake, self.tls.accept(stream));
         let stream = tokio::select! {
             () = stopped(&mut self.stop) => return,

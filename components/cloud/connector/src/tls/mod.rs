@@ -3,8 +3,8 @@
 mod config;
 mod connection;
 mod identity;
-mod listener;
 mod limits;
+mod listener;
 
 pub use config::{TlsError, device_config, enrolment_config, management_config, provider};
 pub use connection::Connection;

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::access::ApiKey;
 use crate::ca::Serial;
+use crate::files;
 use crate::registry::{
     CertificateRecord, Claim, Device, DeviceRef, Digest, EnrolmentRecord, Event, NewDevice,
     NewEvent, Tenant,
@@ -39,15 +40,20 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A store in one file.
 pub struct SqliteStore {
-    writer: Writer,
+    // Dropped before the writer: SQLite folds its log into the file at the last close, which must
+    // be that of a connection that can write.
     readers: Arc<Readers>,
+    writer: Writer,
 }
 
 impl SqliteStore {
     /// Opens the database, creates it or brings it to the present schema.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let mut connection = Connection::open(path)
-            .map_err(|e| StoreError::Database(format!("cannot open {}: {e}", path.display())))?;
+        let unusable = |detail: String| {
+            StoreError::Database(format!("cannot open {}: {detail}", path.display()))
+        };
+        files::create_private(path).map_err(|e| unusable(e.to_string()))?;
+        let mut connection = Connection::open(path).map_err(|e| unusable(e.to_string()))?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // An issued certificate must not be forgotten at a power cut.

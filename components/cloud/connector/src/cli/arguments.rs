@@ -1,0 +1,394 @@
+//! The arguments, and the help that teaches them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use time::OffsetDateTime;
+
+use super::{Client, Exit};
+use crate::access::Role;
+use crate::data::DataFolder;
+use crate::files;
+use crate::registry::{Approval, DeviceState, Digest, QuoteMode, Severity, Tenant};
+
+const EXAMPLES: &str = "\
+From nothing to an enrolled device:
+
+  holdfast-cloud serve --data /var/lib/holdfast-cloud --server-name connector.example.org &
+  export HOLDFAST_CLOUD_DATA=/var/lib/holdfast-cloud
+  holdfast-cloud site new --tenant demo --enrol-url https://connector.example.org:8443 \\
+      --device-url https://connector.example.org:8444 --edge-id-source dmi-serial \\
+      --key site-signing.key --out site.toml
+  holdfast-cloud release publish release.json
+  holdfast-cloud device register SN-0001 --ek-sha256 3f0c...
+  holdfast-cloud device show SN-0001
+
+Exit codes: 0 done; 1 failed; 2 wrong arguments; 3 the server refused, or there is no such
+thing; 4 the server cannot be reached.";
+
+/// Registry, certificate authority and device API of Holdfast.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast-cloud", version, after_long_help = EXAMPLES, subcommand_required = true)]
+pub struct Arguments {
+    /// Print one JSON document instead of text; with serve: log as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(flatten)]
+    pub(super) connection: Connection,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Which server, and how to prove who calls.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Connection {
+    /// Data folder of the server. Commands find address, anchor and administrator's key in it.
+    #[arg(long, global = true, env = "HOLDFAST_CLOUD_DATA", value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Management API of a server elsewhere, as https://HOST:PORT.
+    #[arg(long, global = true, env = "HOLDFAST_CLOUD_SERVER", value_name = "URL")]
+    server: Option<String>,
+    /// Root certificate of that server, PEM.
+    #[arg(long, global = true, env = "HOLDFAST_CLOUD_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// File with an API key.
+    #[arg(long, global = true, env = "HOLDFAST_CLOUD_API_KEY_FILE", value_name = "FILE")]
+    api_key_file: Option<PathBuf>,
+}
+
+impl Connection {
+    pub(super) fn folder(&self) -> Result<DataFolder, Exit> {
+        let path = self.data.as_ref().ok_or_else(|| {
+            Exit::Usage("say which data folder: --data DIR, or HOLDFAST_CLOUD_DATA".into())
+        })?;
+        Ok(DataFolder::at(path))
+    }
+
+    /// A client of the server: what is not said is looked up in the data folder.
+    pub(super) fn client(&self) -> Result<Client, Exit> {
+        let server = match &self.server {
+            Some(server) => server.clone(),
+            None => local_url(self.folder()?.read_endpoints()?.management),
+        };
+        let read = |path: &PathBuf| files::read(path).map_err(|e| Exit::Failed(e.to_string()));
+        let root = match &self.ca {
+            Some(path) => read(path)?,
+            None => read(&self.folder()?.root_certificate())?,
+        };
+        let key = match &self.api_key_file {
+            Some(path) => read(path)?,
+            None => read(&self.folder()?.admin_key())?,
+        };
+        let key = String::from_utf8(key)
+            .map_err(|_| Exit::Failed("the API key file is not text".to_owned()))?;
+        Ok(Client::new(&server, &root, &key)?)
+    }
+}
+
+/// An address that listens everywhere is reached through loopback.
+fn local_url(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("https://{address}")
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the server.
+    Serve(Serve),
+    /// Site configurations: which connector devices talk to, and whom they trust.
+    #[command(subcommand)]
+    Site(Site),
+    /// Releases: what devices may boot and still get a certificate.
+    #[command(subcommand)]
+    Release(Release),
+    /// Devices.
+    #[command(subcommand)]
+    Device(Device),
+    /// What happened: enrolments, and why some were refused.
+    Events(Events),
+    /// Who changed what.
+    Audit(Audit),
+    /// API keys of the management API.
+    #[command(subcommand)]
+    ApiKey(ApiKey),
+}
+
+const SERVE: &str = "\
+The first start makes, in the data folder:
+
+  ca/root.crt ca/root.key        the anchor that devices pin. The key is not needed any more after
+                                 the first start: move it to a safe place off this machine
+  ca/issuing.crt ca/issuing.key  the CA that signs devices' certificates
+  tls/                           the server's own certificate, renewed by itself
+  admin.key                      an API key of the role admin, readable by its owner only
+  holdfast.db                    the registry
+
+SIGTERM and SIGINT stop the server after running requests have ended.";
+
+/// Run the server.
+#[derive(Debug, Args)]
+#[command(after_long_help = SERVE)]
+pub(super) struct Serve {
+    /// Address for enrolment (EST, TLS 1.2 and 1.3).
+    #[arg(long, default_value = "127.0.0.1:8443", value_name = "ADDRESS")]
+    pub(super) est_listen: SocketAddr,
+    /// Address for enrolled devices (mutual TLS 1.3).
+    #[arg(long, default_value = "127.0.0.1:8444", value_name = "ADDRESS")]
+    pub(super) device_listen: SocketAddr,
+    /// Address for operators (TLS 1.3 and API keys).
+    #[arg(long, default_value = "127.0.0.1:8445", value_name = "ADDRESS")]
+    pub(super) management_listen: SocketAddr,
+    /// DNS name or address under which devices reach the server; loopback is always included.
+    #[arg(long = "server-name", value_name = "NAME_OR_IP")]
+    pub(super) server_names: Vec<String>,
+    /// File with the passphrase that encrypts the root's key; used at the first start.
+    #[arg(long, value_name = "FILE")]
+    pub(super) root_passphrase_file: Option<PathBuf>,
+    /// File with the passphrase of the issuing CA's key; used at every start.
+    #[arg(long, value_name = "FILE")]
+    pub(super) issuing_passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Site {
+    /// Make and sign a site configuration, and accept devices that boot with it.
+    New(SiteNew),
+    /// Accept devices that boot with a site configuration that was made elsewhere.
+    Add {
+        /// site.toml
+        document: PathBuf,
+    },
+    /// List the accepted site configurations.
+    List {
+        /// Only of this tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
+    },
+}
+
+const SITE_NEW: &str = "\
+Works on the data folder, whether the server runs or not; without a certificate authority there,
+it makes one. Writes OUT and OUT.sig.
+
+The signing key is ECDSA P-256, PEM; its public key is part of the image:
+
+  openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8 -nocrypt \\
+      -out site-signing.key";
+
+#[derive(Debug, Args)]
+#[command(after_long_help = SITE_NEW)]
+pub(super) struct SiteNew {
+    /// Owner of the devices: a-z, 0-9 and hyphens.
+    #[arg(long)]
+    pub(super) tenant: String,
+    /// Where devices enrol, as https://HOST:PORT.
+    #[arg(long, value_name = "URL")]
+    pub(super) enrol_url: String,
+    /// Where enrolled devices call, as https://HOST:PORT.
+    #[arg(long, value_name = "URL")]
+    pub(super) device_url: String,
+    /// Where a device reads its Edge ID: dmi-serial, mac:INTERFACE, device-tree or fixed:TEXT.
+    #[arg(long, default_value = "dmi-serial", value_name = "SOURCE")]
+    pub(super) edge_id_source: String,
+    /// Further CA certificates that devices trust, PEM; the server's root is always among them.
+    #[arg(long, value_name = "FILE")]
+    pub(super) anchor: Vec<PathBuf>,
+    /// Public key to which devices wrap their disk's recovery key, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(super) recovery_key: Option<PathBuf>,
+    /// Private key that signs the configuration, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: PathBuf,
+    /// Where to write the configuration.
+    #[arg(long, default_value = "site.toml", value_name = "FILE")]
+    pub(super) out: PathBuf,
+    /// File with the passphrase of the issuing CA's key, if it has one.
+    #[arg(long, value_name = "FILE")]
+    pub(super) issuing_passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Release {
+    /// Accept devices that boot a release; FILE is the measurement that the build wrote.
+    Publish {
+        /// The measurement, JSON.
+        file: PathBuf,
+    },
+    /// List the releases.
+    List,
+    /// Give devices with a release no certificate any more.
+    Withdraw {
+        /// SHA-256 of its unified kernel image, as list prints it.
+        uki_sha256: Digest,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Device {
+    /// Register a device, so that it may enrol.
+    Register {
+        /// Edge ID: with dmi-serial the serial number on the device's label.
+        edge_id: String,
+        /// SHA-256 of the TPM's endorsement key (DER SubjectPublicKeyInfo), as
+        /// `holdfast identity` prints it on the device.
+        #[arg(long, value_name = "HEX")]
+        ek_sha256: Digest,
+        /// Owner; may be left out while there is one tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
+        /// Who lets the device in when it has proven its TPM.
+        #[arg(long, default_value = "auto")]
+        approval: ApprovalArgument,
+        /// What to do about a boot that matches no release.
+        #[arg(long, default_value = "enforce")]
+        quote: QuoteArgument,
+        /// Your own words.
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// List devices.
+    List {
+        /// Only of this tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
+        /// Only in this state.
+        #[arg(long)]
+        state: Option<DeviceState>,
+    },
+    /// Show a device: state, certificates, what it booted, and what happened.
+    Show(DeviceName),
+    /// Let a device in that waits for approval.
+    Approve(DeviceName),
+    /// Shut a device out for a while.
+    Suspend(DeviceName),
+    /// Let a suspended device in again.
+    Resume(DeviceName),
+    /// Shut a device out for good and revoke its certificates.
+    Revoke(DeviceName),
+    /// Take a device out of the fleet; its Edge ID and TPM may be registered again.
+    Retire(DeviceName),
+    /// Give an Edge ID to another TPM, after its hardware was replaced.
+    Rebind {
+        #[command(flatten)]
+        device: DeviceName,
+        /// SHA-256 of the new TPM's endorsement key.
+        #[arg(long, value_name = "HEX")]
+        ek_sha256: Digest,
+    },
+    /// Take the firmware state (PCR 7) of the next enrolment for the right one, after a firmware
+    /// update or a change of Secure Boot keys.
+    ForgetFirmware(DeviceName),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeviceName {
+    /// Edge ID or device id.
+    #[arg(value_name = "DEVICE")]
+    pub(super) name: String,
+    /// Owner, where several tenants use the same Edge ID.
+    #[arg(long)]
+    pub(super) tenant: Option<Tenant>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Events {
+    /// Only of this device: Edge ID as the device claims it.
+    #[arg(long, value_name = "EDGE_ID")]
+    pub(super) device: Option<String>,
+    /// Only of this request, as the device shows it after a refusal.
+    #[arg(long, value_name = "ID")]
+    pub(super) request: Option<String>,
+    /// Only this severe or more.
+    #[arg(long)]
+    pub(super) severity: Option<SeverityArgument>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    pub(super) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Audit {
+    /// Only about this device: Edge ID or device id.
+    #[arg(long)]
+    pub(super) device: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    pub(super) limit: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ApiKey {
+    /// Make a key and print it, this once.
+    Create {
+        /// What people call it; it stands in audit records.
+        name: String,
+        /// What its holder may do: viewer reads, operator changes devices, admin everything.
+        #[arg(long)]
+        role: Role,
+    },
+    /// List keys.
+    List,
+    /// Revoke a key.
+    Revoke {
+        /// As list prints it.
+        id: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ApprovalArgument {
+    Auto,
+    Manual,
+}
+
+impl From<ApprovalArgument> for Approval {
+    fn from(argument: ApprovalArgument) -> Self {
+        match argument {
+            ApprovalArgument::Auto => Self::Auto,
+            ApprovalArgument::Manual => Self::Manual,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum QuoteArgument {
+    Enforce,
+    Record,
+}
+
+impl From<QuoteArgument> for QuoteMode {
+    fn from(argument: QuoteArgument) -> Self {
+        match argument {
+            QuoteArgument::Enforce => Self::Enforce,
+            QuoteArgument::Record => Self::Record,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum SeverityArgument {
+    Info,
+    Warning,
+    Alert,
+}
+
+impl From<SeverityArgument> for Severity {
+    fn from(argument: SeverityArgument) -> Self {
+        match argument {
+            SeverityArgument::Info => Self::Info,
+            SeverityArgument::Warning => Self::Warning,
+            SeverityArgument::Alert => Self::Alert,
+        }
+    }
+}
+
+/// The present moment for commands that work without a server.
+pub(super) fn now() -> OffsetDateTime {
+    crate::clock::Clock::now(&crate::clock::SystemClock)
+}

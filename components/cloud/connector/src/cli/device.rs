@@ -1,0 +1,169 @@
+//! `holdfast-cloud device …`
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::arguments::{self, Connection, DeviceName};
+use super::output::{Output, moment, optional_moment, table};
+use super::{Client, Exit, events};
+use crate::management::types::{DeviceDetail, Items, RebindDevice, RegisterDevice};
+use crate::registry::{Device, DeviceState, Tenant};
+
+/// Devices per request.
+const PAGE: usize = 1000;
+
+pub(super) async fn run(
+    command: arguments::Device,
+    connection: &Connection,
+    output: &Output,
+) -> Result<(), Exit> {
+    use arguments::Device as Verb;
+    let client = connection.client()?;
+    match command {
+        Verb::Register { edge_id, ek_sha256, tenant, approval, quote, note } => {
+            let body = RegisterDevice {
+                tenant,
+                edge_id,
+                ek_sha256,
+                approval: approval.into(),
+                quote_mode: quote.into(),
+                note,
+            };
+            let device: Device = client.post("/api/v1/devices", &body).await?;
+            output.result(&device, summary)
+        }
+        Verb::List { tenant, state } => {
+            let devices = list(&client, tenant.as_ref(), state).await?;
+            output.result(&devices, |devices| overview(&devices.items))
+        }
+        Verb::Show(name) => {
+            let detail: DeviceDetail = client.get(&path(&name, "")?).await?;
+            output.result(&detail, show)
+        }
+        Verb::Approve(name) => change(&client, output, &name, "/approve", &()).await,
+        Verb::Suspend(name) => change(&client, output, &name, "/suspend", &()).await,
+        Verb::Resume(name) => change(&client, output, &name, "/resume", &()).await,
+        Verb::Revoke(name) => change(&client, output, &name, "/revoke", &()).await,
+        Verb::Retire(name) => change(&client, output, &name, "/retire", &()).await,
+        Verb::ForgetFirmware(name) => change(&client, output, &name, "/forget-firmware", &()).await,
+        Verb::Rebind { device, ek_sha256 } => {
+            change(&client, output, &device, "/rebind", &RebindDevice { ek_sha256 }).await
+        }
+    }
+}
+
+async fn change(
+    client: &Client,
+    output: &Output,
+    name: &DeviceName,
+    verb: &str,
+    body: &impl Serialize,
+) -> Result<(), Exit> {
+    let device: Device = client.post(&path(name, verb)?, body).await?;
+    output.result(&device, summary)
+}
+
+async fn list(
+    client: &Client,
+    tenant: Option<&Tenant>,
+    state: Option<DeviceState>,
+) -> Result<Items<Device>, Exit> {
+    let mut all = Vec::new();
+    loop {
+        let mut query = format!("?limit={PAGE}");
+        // Writing to a String cannot fail.
+        if let Some(tenant) = tenant {
+            let _ = write!(query, "&tenant={tenant}");
+        }
+        if let Some(state) = state {
+            let _ = write!(query, "&state={state}");
+        }
+        if let Some(last) = all.last().map(|device: &Device| device.id) {
+            let _ = write!(query, "&after={last}");
+        }
+        let page: Items<Device> = client.get(&format!("/api/v1/devices{query}")).await?;
+        let is_last = page.items.len() < PAGE;
+        all.extend(page.items);
+        if is_last {
+            return Ok(Items { items: all });
+        }
+    }
+}
+
+/// The path of a device; normalised here, so that nothing needs to be escaped in it.
+pub(super) fn path(device: &DeviceName, verb: &str) -> Result<String, Exit> {
+    let name = if uuid::Uuid::parse_str(&device.name).is_ok() {
+        device.name.clone()
+    } else {
+        holdfast_attestation::edge_id::EdgeId::parse(&device.name)
+            .map_err(|e| Exit::Usage(format!("neither device id nor Edge ID: {e}")))?
+            .to_string()
+    };
+    let tenant = device.tenant.as_ref().map(|t| format!("?tenant={t}")).unwrap_or_default();
+    Ok(format!("/api/v1/devices/{name}{verb}{tenant}"))
+}
+
+fn summary(device: &Device) -> String {
+    format!("{}  {}  {}  {}", device.edge_id, device.state, device.tenant, device.id)
+}
+
+fn overview(devices: &[Device]) -> String {
+    let rows: Vec<_> = devices
+        .iter()
+        .map(|device| {
+            [
+                device.edge_id.clone(),
+                device.state.to_string(),
+                device.tenant.to_string(),
+                optional_moment(device.last_seen_at),
+                device.id.to_string(),
+            ]
+        })
+        .collect();
+    table(["EDGE ID", "STATE", "TENANT", "LAST SEEN", "DEVICE ID"], &rows)
+}
+
+fn show(detail: &DeviceDetail) -> String {
+    let DeviceDetail { device, certificates, enrolments, events } = detail;
+    let mut facts = vec![
+        ["Edge ID", &device.edge_id].map(str::to_owned),
+        ["state".to_owned(), device.state.to_string()],
+        ["tenant".to_owned(), device.tenant.to_string()],
+        ["device id".to_owned(), device.id.to_string()],
+        ["EK SHA-256".to_owned(), device.ek_sha256.to_string()],
+        ["registered".to_owned(), by(device.registered_at, &device.registered_by)],
+        ["changed".to_owned(), by(device.changed_at, &device.changed_by)],
+        ["last seen".to_owned(), optional_moment(device.last_seen_at)],
+    ];
+    if let Some(pcr7) = device.pcr7 {
+        facts.push(["PCR 7".to_owned(), pcr7.to_string()]);
+    }
+    if let Some(enrolment) = enrolments.first() {
+        let release = enrolment.release.clone().unwrap_or_else(|| "unknown".to_owned());
+        facts.push(["booted".to_owned(), release]);
+    }
+    if let Some(note) = &device.note {
+        facts.push(["note".to_owned(), note.clone()]);
+    }
+    let mut text = facts.iter().map(|[k, v]| format!("{k:<12}{v}\n")).collect::<String>();
+    if !certificates.is_empty() {
+        let rows: Vec<_> = certificates
+            .iter()
+            .map(|certificate| {
+                let ends = certificate.accepted_until.unwrap_or(certificate.not_after);
+                let revoked = optional_moment(certificate.revoked_at);
+                [certificate.serial.to_string(), moment(ends), revoked]
+            })
+            .collect();
+        let _ = write!(text, "\n{}\n", table(["CERTIFICATE", "ACCEPTED UNTIL", "REVOKED"], &rows));
+    }
+    if !events.is_empty() {
+        let _ = write!(text, "\n{}\n", events::overview(events));
+    }
+    text
+}
+
+fn by(at: time::OffsetDateTime, who: &str) -> String {
+    format!("{} by {who}", moment(at))
+}

@@ -1,0 +1,44 @@
+//! The command line: `serve` runs the server, `site new` works on its data folder, everything else
+//! talks to the management API.
+
+mod arguments;
+mod client;
+mod device;
+mod events;
+mod exit;
+mod key;
+mod output;
+mod release;
+mod serve;
+mod site;
+
+use std::process::ExitCode;
+
+pub use arguments::Arguments;
+pub use client::{Client, ClientError};
+pub use exit::Exit;
+
+use arguments::Command;
+use output::Output;
+
+/// Runs a command and says how it went.
+pub async fn run(arguments: Arguments) -> ExitCode {
+    let Arguments { json, connection, command } = arguments;
+    let output = Output::new(json);
+    let result = match command {
+        Command::Serve(serve) => serve::run(serve, &connection, json).await,
+        Command::Site(command) => site::run(command, &connection, &output).await,
+        Command::Release(command) => release::run(command, &connection, &output).await,
+        Command::Device(command) => device::run(command, &connection, &output).await,
+        Command::Events(wanted) => events::run_events(wanted, &connection, &output).await,
+        Command::Audit(wanted) => events::run_audit(wanted, &connection, &output).await,
+        Command::ApiKey(command) => key::run(command, &connection, &output).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => {
+            output.error(&exit);
+            exit.code()
+        }
+    }
+}
