@@ -40,6 +40,9 @@ struct Description {
     tpm_interface: TpmInterface,
     cpus: u32,
     memory_mib: u32,
+    /// The authority for this device's TPMs; its own where none is named.
+    #[serde(default)]
+    tpm_ca: Option<PathBuf>,
 }
 
 const FORMAT: u32 = 1;
@@ -68,6 +71,7 @@ impl DeviceBuilder {
                 tpm_interface: TpmInterface::default(),
                 cpus: 2,
                 memory_mib: 1024,
+                tpm_ca: None,
             },
         }
     }
@@ -161,7 +165,7 @@ impl DeviceBuilder {
             None => LocalCa::at(&folder.join("tpm-ca"))?,
         };
         let tpm = Swtpm::manufacture(&self.toolchain, &ca, &folder.join(TPM))?;
-        let description = self.description;
+        let description = Description { tpm_ca: Some(ca.folder().to_owned()), ..self.description };
         let text = serde_json::to_string_pretty(&description)
             .map_err(|error| Error::content(&folder, error.to_string()))?;
         // Last: a folder without it is no device.
@@ -204,7 +208,10 @@ impl Device {
         Ok(Self {
             disk: Disk::open(&folder.join(DISK))?,
             tpm: Swtpm::open(&folder.join(TPM))?,
-            ca: LocalCa::at(&folder.join("tpm-ca"))?,
+            ca: match &description.tpm_ca {
+                Some(ca) => LocalCa::at(ca)?,
+                None => LocalCa::at(&folder.join("tpm-ca"))?,
+            },
             toolchain: toolchain.clone(),
             folder,
             description,

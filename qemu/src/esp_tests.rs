@@ -65,7 +65,7 @@ fn files_can_be_replaced_renamed_damaged_and_removed() {
 #[test]
 fn mtools_agrees() {
     let Some(mtype) = crate::process::find_program("mtype") else {
-        eprintln!("left out: mtype (package mtools) is not on this machine");
+        crate::testing::left_out("mtype (package mtools) is not on this machine");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

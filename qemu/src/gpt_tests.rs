@@ -40,7 +40,7 @@ fn what_is_created_is_read_back() {
 #[test]
 fn sfdisk_agrees() {
     let Some(sfdisk) = crate::process::find_program("sfdisk") else {
-        eprintln!("left out: sfdisk (package fdisk) is not on this machine");
+        crate::testing::left_out("sfdisk (package fdisk) is not on this machine");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

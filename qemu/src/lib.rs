@@ -24,6 +24,8 @@ mod qmp;
 mod rng;
 mod swtpm;
 mod terminal;
+#[cfg(test)]
+mod testing;
 mod toolchain;
 mod usb;
 

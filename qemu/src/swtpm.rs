@@ -24,6 +24,11 @@ impl LocalCa {
         Ok(Self { folder: absolute(folder)? })
     }
 
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The certificates (PEM) that vouch for the endorsement keys: root, then issuer. They exist
     /// once a TPM has been made.
     pub fn certificates(&self) -> [PathBuf; 2] {

@@ -13,7 +13,7 @@ fn toolchain() -> Option<Toolchain> {
         ["swtpm", "swtpm_setup", "swtpm_localca"].map(find_program);
     let (Some(swtpm), Some(swtpm_setup), Some(swtpm_localca)) = (swtpm, swtpm_setup, swtpm_localca)
     else {
-        eprintln!("left out: swtpm (packages swtpm, swtpm-tools) is not on this machine");
+        crate::testing::left_out("swtpm (packages swtpm, swtpm-tools) is not on this machine");
         return None;
     };
     Some(Toolchain {
@@ -53,7 +53,7 @@ fn every_tpm_has_an_endorsement_key_of_its_own_and_a_copy_has_the_same() {
 /// A second opinion on the digest.
 fn openssl_agrees(ek: &EkInfo) {
     if find_program("openssl").is_none() {
-        eprintln!("left out: openssl is not on this machine");
+        crate::testing::left_out("openssl is not on this machine");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

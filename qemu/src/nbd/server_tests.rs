@@ -3,6 +3,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -227,13 +228,16 @@ fn a_frozen_disk_keeps_its_guest_waiting() {
     server.freeze_after_writes(2);
     assert!(!server.wait_frozen(Duration::from_millis(20)));
     let mut client = Client::connect(&server);
+    let (sent, third_is_sent) = mpsc::channel();
     let guest = thread::spawn(move || {
         assert_eq!(client.request(1, 0, 0, 3, b"one"), 0);
         assert_eq!(client.request(1, 0, 512, 3, b"two"), 0);
         client.send(1, 0, 1024, 5, b"three");
+        sent.send(()).unwrap();
         client.is_hung_up()
     });
     assert!(server.wait_frozen(Duration::from_secs(20)));
+    third_is_sent.recv_timeout(Duration::from_secs(20)).unwrap();
     assert_eq!(server.counters().writes, 2);
     server.cut_power(&mut Rng::new(1)).unwrap();
     assert!(guest.join().unwrap(), "the third write was answered");
@@ -243,7 +247,7 @@ fn a_frozen_disk_keeps_its_guest_waiting() {
 
 fn qemu_io(server: &Server, commands: &[&str]) -> Option<String> {
     let Some(program) = find_program("qemu-io") else {
-        eprintln!("left out: qemu-io (package qemu-utils) is not on this machine");
+        crate::testing::left_out("qemu-io (package qemu-utils) is not on this machine");
         return None;
     };
     let mut command = Command::new(program);
