@@ -24,6 +24,9 @@ pub enum CertificateError {
     /// No certificate in it.
     #[error("certificate chain is empty")]
     Empty,
+    /// None of the certificates is for the key.
+    #[error("none of the certificates is for this device's key")]
+    OtherKey,
     /// The subject has no common name to take the device id from.
     #[error("certificate has no common name that could be the device id")]
     NoDeviceId,
@@ -42,6 +45,36 @@ impl Chain {
         let leaf = certificates.first().ok_or(CertificateError::Empty)?;
         let device_id = common_name(leaf).ok_or(CertificateError::NoDeviceId)?;
         Ok(Self { certificates, device_id })
+    }
+
+    /// Picks the certificate for a key (DER of its `SubjectPublicKeyInfo`) and puts its issuers
+    /// behind it, in order. Self-signed certificates are left out: the device has its own anchors.
+    pub fn assemble(
+        mut certificates: Vec<Certificate>,
+        spki: &[u8],
+    ) -> Result<Self, CertificateError> {
+        let mut place = None;
+        for (index, certificate) in certificates.iter().enumerate() {
+            if certificate.tbs_certificate.subject_public_key_info.to_der()? == spki {
+                place = Some(index);
+            }
+        }
+        let mut chain = vec![certificates.swap_remove(place.ok_or(CertificateError::OtherKey)?)];
+        while let Some(last) = chain.last() {
+            let issuer = &last.tbs_certificate.issuer;
+            let next = certificates.iter().position(|certificate| {
+                let tbs = &certificate.tbs_certificate;
+                tbs.subject == *issuer && tbs.subject != tbs.issuer
+            });
+            match next {
+                Some(index) => {
+                    let certificate = certificates.swap_remove(index);
+                    chain.push(certificate);
+                }
+                None => break,
+            }
+        }
+        Self::new(chain)
     }
 
     /// Reads one or more PEM certificates, the device's first.
@@ -143,7 +176,7 @@ pub fn validity(certificate: &[u8]) -> Result<Validity, der::Error> {
 }
 
 #[cfg(test)]
-pub mod samples;
+pub(crate) mod samples;
 
 #[cfg(test)]
 mod tests {
@@ -157,6 +190,20 @@ mod tests {
         assert_eq!(Chain::from_pem(&pem).unwrap(), chain);
         assert_eq!(chain.device_id(), "device-1");
         assert_eq!(chain.spki().unwrap(), samples::spki(b"key one"));
+    }
+
+    #[test]
+    fn chains_are_assembled_from_any_order() {
+        let leaf = samples::issued("device-1", b"key one", "issuing");
+        let issuing = samples::issued("issuing", b"issuing key", "root");
+        let root = samples::issued("root", b"root key", "root");
+        let other = samples::issued("other", b"other key", "elsewhere");
+        let spki = samples::spki(b"key one");
+        let mixed = vec![root, other.clone(), issuing.clone(), leaf.clone()];
+        let chain = Chain::assemble(mixed, &spki).unwrap();
+        assert_eq!(chain, Chain::new(vec![leaf, issuing]).unwrap());
+        let error = Chain::assemble(vec![other], &spki).unwrap_err();
+        assert!(matches!(error, CertificateError::OtherKey));
     }
 
     #[test]

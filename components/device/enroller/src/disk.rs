@@ -84,4 +84,4 @@ impl Disk for Folder {
 }
 
 #[cfg(test)]
-pub mod simulated;
+pub(crate) mod simulated;

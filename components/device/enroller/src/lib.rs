@@ -2,10 +2,27 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod certificate;
+pub mod certs_only;
+pub mod check;
 pub mod clock;
+pub mod csr;
+pub mod device_api;
 pub mod disk;
+pub mod edge_id;
+pub mod est;
+pub mod keyring;
+pub mod log;
+pub mod milestone;
+pub mod options;
+pub mod peer;
+pub mod refusal;
 pub mod retry;
+pub mod run;
+pub mod service;
 pub mod state;
 pub mod store;
+pub mod tls;
+pub mod tpm_owner;
 pub mod trust;

@@ -3,62 +3,14 @@
 //! Pure: an event goes in, the one action to do next comes out. Whoever drives it performs the
 //! action and feeds its outcome back as the next event. Time and chance are injected.
 
-use std::fmt;
 use std::time::Duration;
+
+pub use holdfast_ipc::identity::State;
 
 use crate::retry::{Curve, Jitter};
 
 /// How often an active device asks the server whether it is still welcome.
 const RECHECK: Duration = Duration::from_secs(15 * 60);
-
-/// What the device's identity is waiting for or doing; shown as `Identity1.State`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// The daemon has just started.
-    Uninitialised,
-    /// The verified site configuration is not there or not valid.
-    WaitingForSite,
-    /// TPM, Edge ID and stored identity are being read.
-    Preparing,
-    /// The server cannot be reached.
-    WaitingForNetwork,
-    /// An enrolment is under way.
-    Enrolling,
-    /// An operator must approve the device first.
-    WaitingForApproval,
-    /// The server refused; an operator must act.
-    Refused,
-    /// The new certificate is being tried before it is put in place.
-    Activating,
-    /// The device holds an accepted identity; true offline and after a reboot.
-    Active,
-    /// The device itself must be repaired.
-    Faulted,
-}
-
-impl State {
-    /// The name on D-Bus and in `holdfast status`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Uninitialised => "uninitialised",
-            Self::WaitingForSite => "waiting_for_site",
-            Self::Preparing => "preparing",
-            Self::WaitingForNetwork => "waiting_for_network",
-            Self::Enrolling => "enrolling",
-            Self::WaitingForApproval => "waiting_for_approval",
-            Self::Refused => "refused",
-            Self::Activating => "activating",
-            Self::Active => "active",
-            Self::Faulted => "faulted",
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// Which certificate the device holds, as far as it is worth trying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -112,7 +112,7 @@ pub struct Held {
     pub repairs: Vec<&'static str>,
 }
 
-/// Reads the public key (DER of its SubjectPublicKeyInfo) out of a TSS2 PRIVATE KEY.
+/// Reads the public key (DER of its `SubjectPublicKeyInfo`) out of a TSS2 PRIVATE KEY.
 pub type SpkiOfKey = fn(&str) -> Result<Vec<u8>, String>;
 
 /// The files of the identity.
@@ -143,18 +143,18 @@ impl Store {
         let mut device_key = self.read_key(DEVICE_KEY)?;
         let mut device_chain = self.read_chain(DEVICE_CERTIFICATE)?;
 
-        if let Some(chain) = &pending_chain {
-            if !fits(pending_key.as_ref(), chain)? {
-                if fits(device_key.as_ref(), chain)? {
-                    self.rename(PENDING_CERTIFICATE, DEVICE_CERTIFICATE)?;
-                    device_chain = pending_chain;
-                    repairs.push("finished putting a new certificate in place");
-                } else {
-                    self.remove(PENDING_CERTIFICATE)?;
-                    repairs.push("dropped a pending certificate that fits no key");
-                }
-                pending_chain = None;
+        if let Some(chain) = &pending_chain
+            && !fits(pending_key.as_ref(), chain)?
+        {
+            if fits(device_key.as_ref(), chain)? {
+                self.rename(PENDING_CERTIFICATE, DEVICE_CERTIFICATE)?;
+                device_chain = pending_chain;
+                repairs.push("finished putting a new certificate in place");
+            } else {
+                self.remove(PENDING_CERTIFICATE)?;
+                repairs.push("dropped a pending certificate that fits no key");
             }
+            pending_chain = None;
         }
         let active = match (device_key.take(), device_chain) {
             (Some(key), Some(chain)) if fits(Some(&key), &chain)? => Some((key, chain)),

@@ -12,9 +12,9 @@ use x509_cert::{Certificate, TbsCertificate, Version};
 use super::{COMMON_NAME, Chain};
 
 /// Start of validity of all samples.
-pub const NOT_BEFORE: u64 = 1_700_000_000;
+pub(crate) const NOT_BEFORE: u64 = 1_700_000_000;
 /// End of validity of all samples.
-pub const NOT_AFTER: u64 = NOT_BEFORE + 90 * 86_400;
+pub(crate) const NOT_AFTER: u64 = NOT_BEFORE + 90 * 86_400;
 
 fn algorithm() -> AlgorithmIdentifierOwned {
     AlgorithmIdentifierOwned { oid: const_oid::db::rfc5912::RSA_ENCRYPTION, parameters: None }
@@ -28,7 +28,7 @@ fn public_key(key: &[u8]) -> SubjectPublicKeyInfoOwned {
 }
 
 /// The public key info of a sample key.
-pub fn spki(key: &[u8]) -> Vec<u8> {
+pub(crate) fn spki(key: &[u8]) -> Vec<u8> {
     public_key(key).to_der().unwrap()
 }
 
@@ -44,7 +44,12 @@ fn name(common_name: &str) -> RdnSequence {
 }
 
 /// A certificate for a name and a key.
-pub fn certificate(common_name: &str, key: &[u8]) -> Certificate {
+pub(crate) fn certificate(common_name: &str, key: &[u8]) -> Certificate {
+    issued(common_name, key, "issuer")
+}
+
+/// A certificate for a name and a key, naming its issuer.
+pub(crate) fn issued(common_name: &str, key: &[u8], issuer: &str) -> Certificate {
     let time =
         |seconds| Time::try_from(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds));
     let certificate = Certificate {
@@ -52,7 +57,7 @@ pub fn certificate(common_name: &str, key: &[u8]) -> Certificate {
             version: Version::V3,
             serial_number: SerialNumber::new(&[1, 2, 3]).unwrap(),
             signature: algorithm(),
-            issuer: name("issuer"),
+            issuer: name(issuer),
             validity: Validity {
                 not_before: time(NOT_BEFORE).unwrap(),
                 not_after: time(NOT_AFTER).unwrap(),
@@ -70,6 +75,6 @@ pub fn certificate(common_name: &str, key: &[u8]) -> Certificate {
 }
 
 /// A chain of a device's certificate and its issuer's.
-pub fn chain(device_id: &str, key: &[u8]) -> Chain {
+pub(crate) fn chain(device_id: &str, key: &[u8]) -> Chain {
     Chain::new(vec![certificate(device_id, key), certificate("issuer", b"issuer key")]).unwrap()
 }

@@ -3,7 +3,7 @@
 //! What was not synced may or may not have reached the medium; the two extremes and a torn file
 //! are what a file system shows after a cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,7 +26,7 @@ pub enum Unsynced {
 struct Medium {
     durable: Files,
     seen: Files,
-    unsynced_content: BTreeMap<String, ()>,
+    unsynced_content: BTreeSet<String>,
     operations_left: Option<usize>,
     operations_done: usize,
 }
@@ -47,6 +47,7 @@ impl SimulatedDisk {
     }
 
     /// The disk as it is found after the cut, with power again.
+    #[must_use]
     pub fn after_cut(&self, unsynced: Unsynced) -> Self {
         let medium = self.with(|medium| medium.clone());
         let files = match unsynced {
@@ -54,7 +55,7 @@ impl SimulatedDisk {
             Unsynced::Kept => medium.seen,
             Unsynced::Torn => {
                 let mut files = medium.seen;
-                for name in medium.unsynced_content.keys() {
+                for name in &medium.unsynced_content {
                     if let Some(content) = files.get_mut(name) {
                         content.truncate(content.len() / 2);
                     }
@@ -97,7 +98,7 @@ impl Disk for SimulatedDisk {
     fn write(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
         self.operate(|medium| {
             medium.seen.insert(name.to_owned(), content.to_vec());
-            medium.unsynced_content.insert(name.to_owned(), ());
+            medium.unsynced_content.insert(name.to_owned());
         })
     }
 
@@ -112,8 +113,8 @@ impl Disk for SimulatedDisk {
             if let Some(content) = medium.seen.remove(from) {
                 medium.seen.insert(to.to_owned(), content);
             }
-            if medium.unsynced_content.remove(from).is_some() {
-                medium.unsynced_content.insert(to.to_owned(), ());
+            if medium.unsynced_content.remove(from) {
+                medium.unsynced_content.insert(to.to_owned());
             }
         })
     }
@@ -131,7 +132,7 @@ impl Disk for SimulatedDisk {
                 .seen
                 .iter()
                 .map(|(name, content)| {
-                    let torn = medium.unsynced_content.contains_key(name);
+                    let torn = medium.unsynced_content.contains(name);
                     let kept = if torn { content.len() / 2 } else { content.len() };
                     (name.clone(), content[..kept].to_vec())
                 })

@@ -1,0 +1,153 @@
+//! Trying a certificate over mutual TLS, and putting one that works in place.
+
+use std::sync::Arc;
+
+use holdfast_tpm::KeyBlob;
+use rustls::ClientConfig;
+
+use crate::certificate::Chain;
+use crate::clock::Validity;
+use crate::device_api::{self, Reply, SelfReport};
+use crate::state::{Event, Holding, Problem};
+use crate::store::Identity;
+use crate::tls::{self, TpmKey};
+
+use super::Agent;
+use super::problems::failed;
+
+/// The state in which the registry holds a device that is welcome.
+const WELCOME: &str = "active";
+/// Refusals of a certificate, as opposed to refusals of the device, begin like this.
+const ABOUT_CERTIFICATE: &str = "certificate-";
+
+/// A TLS configuration with one certificate, kept so that sessions can be resumed.
+pub(super) struct Session {
+    thumbprint: [u8; 32],
+    tls: Arc<ClientConfig>,
+}
+
+impl Agent {
+    pub(super) async fn confirm(&mut self) -> Event {
+        let event = self.try_confirm().await.unwrap_or_else(|event| event);
+        if matches!(event, Event::CertificateRejected(_))
+            && self.machine.holding() == Holding::Pending
+            && let Err(event) = self.discard_pending()
+        {
+            return event;
+        }
+        event
+    }
+
+    async fn try_confirm(&mut self) -> Result<Event, Event> {
+        let site = self.site.clone().ok_or_else(|| failed("site-missing", &"no site"))?;
+        let (chain, tls) = self.mutual_tls()?;
+        match device_api::ask_self(&site.site.connector.device_url, tls).await? {
+            Reply::Report { report, server_certificate } => {
+                self.take_time(report.time, server_certificate)?;
+                Ok(judge(&report, &chain))
+            }
+            Reply::Refused(rejection) => {
+                self.last_request_id.clone_from(&rejection.request_id);
+                let about_certificate = rejection.code.starts_with(ABOUT_CERTIFICATE);
+                Ok(match rejection.into_event() {
+                    Event::Refused { problem, .. } if about_certificate => {
+                        Event::CertificateRejected(problem)
+                    }
+                    event => event,
+                })
+            }
+        }
+    }
+
+    fn mutual_tls(&mut self) -> Result<(Chain, Arc<ClientConfig>), Event> {
+        let (Some(site), Some(tpm)) = (&self.site, &self.tpm) else {
+            return Err(failed("not-prepared", &"nothing is prepared yet"));
+        };
+        let (key, chain) = match (self.machine.holding(), &self.held.pending, &self.held.active) {
+            (Holding::Pending, Some(pending), _) => (&pending.key, pending.chain.as_ref()),
+            (Holding::Active, _, Some(active)) => (&active.key, Some(&active.chain)),
+            _ => return Err(failed("not-prepared", &"no certificate is held")),
+        };
+        let chain = chain.cloned().ok_or_else(|| failed("not-prepared", &"no certificate"))?;
+        let unusable = |error: &dyn std::fmt::Display| failed("state-damaged", &error.to_string());
+        let thumbprint = chain.thumbprint().map_err(|error| unusable(&error))?;
+        if let Some(session) = &self.session
+            && session.thumbprint == thumbprint
+        {
+            return Ok((chain, Arc::clone(&session.tls)));
+        }
+        let blob = Arc::new(KeyBlob::from_pem(key)?);
+        let tls = tls::mutual(&site.trust, &chain, TpmKey::new(tpm.clone(), blob))
+            .map_err(|error| unusable(&error))?;
+        self.session = Some(Session { thumbprint, tls: Arc::clone(&tls) });
+        Ok((chain, tls))
+    }
+
+    fn take_time(&mut self, time: u64, server_certificate: Validity) -> Result<(), Event> {
+        match self.clock.synchronise(time, server_certificate) {
+            Ok(last_seen) => {
+                if self.held.last_seen != Some(last_seen)
+                    && let Some(store) = &mut self.store
+                {
+                    store.put_last_seen(last_seen)?;
+                    self.held.last_seen = Some(last_seen);
+                }
+            }
+            Err(error) => tracing::warn!("{error}"),
+        }
+        Ok(())
+    }
+
+    pub(super) fn promote(&mut self) -> Event {
+        self.try_promote().unwrap_or_else(|event| event)
+    }
+
+    fn try_promote(&mut self) -> Result<Event, Event> {
+        let Some(store) = &mut self.store else {
+            return Err(failed("not-prepared", &"nothing is prepared yet"));
+        };
+        store.promote()?;
+        let promoted = self.held.pending.take().and_then(|pending| {
+            let chain = pending.chain?;
+            Some(Identity { key: pending.key, chain })
+        });
+        let Some(identity) = promoted else {
+            return Err(failed("not-prepared", &"no certificate is held"));
+        };
+        let key = Arc::new(KeyBlob::from_pem(&identity.key)?);
+        self.hand_out(key, &identity.chain)?;
+        self.held.active = Some(identity);
+        Ok(Event::Promoted)
+    }
+
+    /// Lets other services use the identity.
+    pub(super) fn hand_out(&self, key: Arc<KeyBlob>, chain: &Chain) -> Result<(), Event> {
+        let pem = chain.to_pem().map_err(|error| failed("state-damaged", &error))?;
+        self.keyring.update(|keys| {
+            keys.device = Some(key);
+            keys.chain = Some(pem.into());
+        });
+        Ok(())
+    }
+}
+
+/// Whether the server speaks of this device, and how.
+fn judge(report: &SelfReport, chain: &Chain) -> Event {
+    if report.device_id != chain.device_id() {
+        let text = format!(
+            "the server takes this device for {}, its certificate says {}; see the connector's \
+             events",
+            report.device_id,
+            chain.device_id()
+        );
+        return Event::Refused {
+            problem: Problem::new("device-mismatch", text),
+            retry_after: None,
+        };
+    }
+    if report.state == WELCOME {
+        return Event::Confirmed;
+    }
+    let text = format!("the registry holds this device as {:?}; see the connector", report.state);
+    Event::Refused { problem: Problem::new("not-active", text), retry_after: None }
+}

@@ -1,0 +1,110 @@
+//! One attempt to enrol.
+
+use std::sync::Arc;
+
+use holdfast_tpm::KeyBlob;
+
+use crate::certificate::Chain;
+use crate::est::{Decision, Enrolment};
+use crate::milestone::{self, Milestone};
+use crate::state::{Event, Problem};
+use crate::store::Pending;
+use crate::tls;
+
+use super::Agent;
+use super::problems::failed;
+
+impl Agent {
+    pub(super) async fn enrol(&mut self) -> Event {
+        self.try_enrol().await.unwrap_or_else(|event| event)
+    }
+
+    async fn try_enrol(&mut self) -> Result<Event, Event> {
+        let (Some(site), Some(device), Some(tpm)) =
+            (self.site.clone(), self.device.clone(), self.tpm.clone())
+        else {
+            return Err(failed("not-prepared", &"nothing is prepared yet"));
+        };
+        let device_key = self.pending_key().await?;
+        let enrolment = Enrolment {
+            server: site.site.connector.enrol_url.clone(),
+            tls: tls::anonymous(&site.trust).map_err(|error| failed("tls-failed", &error))?,
+            tpm,
+            edge_id: device.edge_id,
+            ek: device.ek,
+            ak: device.ak,
+            device_key,
+        };
+        match enrolment.run().await? {
+            Decision::Issued(chain) => {
+                site.trust.check_issued(&chain).map_err(|error| Event::Refused {
+                    problem: Problem::new(
+                        "certificate-not-trusted",
+                        format!("{error}; site.toml must come from the connector that enrols"),
+                    ),
+                    retry_after: None,
+                })?;
+                self.keep(chain)
+            }
+            Decision::ApprovalPending(retry_after) => Ok(Event::ApprovalPending {
+                problem: Problem::new(
+                    "approval-pending",
+                    "the server waits for an operator; approve the device at the connector",
+                ),
+                retry_after,
+            }),
+            Decision::Refused(rejection) => {
+                self.last_request_id.clone_from(&rejection.request_id);
+                Ok(rejection.into_event())
+            }
+        }
+    }
+
+    /// The key to be certified: the one that is waiting for its certificate, or a new one.
+    async fn pending_key(&mut self) -> Result<Arc<KeyBlob>, Event> {
+        match &self.held.pending {
+            Some(Pending { key, chain: None }) => {
+                return Ok(Arc::new(KeyBlob::from_pem(key)?));
+            }
+            // A key whose certificate did not work is not tried twice.
+            Some(_) => self.discard_pending()?,
+            None => {}
+        }
+        let (Some(tpm), Some(store)) = (&self.tpm, &mut self.store) else {
+            return Err(failed("not-prepared", &"nothing is prepared yet"));
+        };
+        let forced = self.options.signature_mode.forced();
+        let blob = tpm.ask(move |tpm| tpm.create_device_key(forced)).await??;
+        let key = blob.to_pem()?;
+        store.put_pending_key(&key)?;
+        self.held.pending = Some(Pending { key, chain: None });
+        Ok(Arc::new(blob))
+    }
+
+    /// Pins the site at the first certificate, then stores the certificate.
+    fn keep(&mut self, chain: Chain) -> Result<Event, Event> {
+        let (Some(site), Some(device), Some(store)) = (&self.site, &self.device, &mut self.store)
+        else {
+            return Err(failed("not-prepared", &"nothing is prepared yet"));
+        };
+        if self.held.active.is_none() {
+            let pin = site.pin(&device.ek_sha256);
+            store.put_pin(&pin)?;
+            self.held.pin = Some(pin);
+        }
+        store.put_pending_certificate(&chain)?;
+        milestone::print(Milestone::Enrolled { device_id: chain.device_id() });
+        if let Some(pending) = &mut self.held.pending {
+            pending.chain = Some(chain);
+        }
+        Ok(Event::Issued)
+    }
+
+    pub(super) fn discard_pending(&mut self) -> Result<(), Event> {
+        if let Some(store) = &mut self.store {
+            store.discard_pending()?;
+        }
+        self.held.pending = None;
+        Ok(())
+    }
+}

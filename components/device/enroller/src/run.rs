@@ -1,0 +1,134 @@
+//! The daemon: bus, agent, service manager.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use holdfast_ipc::identity::{IdentityStatus, StatusPublisher, serve};
+use holdfast_ipc::{Guard, IdentityPolicy, JournalSink, RoleGroups};
+use holdfast_tpm::KeyBlob;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use zbus::connection::Builder;
+
+use crate::agent::{Agent, OpenStore};
+use crate::clock::{Clock, SystemTimeSource};
+use crate::disk::Folder;
+use crate::est;
+use crate::keyring::Keyring;
+use crate::options::{self, ConfigError, Options, Release};
+use crate::retry::SystemJitter;
+use crate::service::{BootPolicyFiles, Service};
+use crate::store::Store;
+
+/// The daemon cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A file of the image or the unit.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The message bus.
+    #[error(
+        "cannot serve on the message bus {bus}: {source}; is dbus running, and may this user own the name?"
+    )]
+    Bus {
+        /// Its address.
+        bus: String,
+        /// What the bus said.
+        source: zbus::Error,
+    },
+    /// The audit source.
+    #[error("cannot set up audit records: {0}")]
+    Audit(String),
+    /// The operating system.
+    #[error("cannot catch signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Runs until told to stop.
+pub async fn run(options: Options) -> Result<(), RunError> {
+    let release = Release::read(&options.release)?;
+    let policy = options::parse(&options.policy, |text| {
+        IdentityPolicy::parse(text).map_err(|error| error.to_string())
+    })?;
+    let groups = options::parse(&options.groups, |text| Ok(RoleGroups::from_group_file(text)))?;
+    let clock = Arc::new(Clock::new(Box::<SystemTimeSource>::default(), release.build_time));
+    let (status, changes) = StatusPublisher::new(IdentityStatus::default());
+    let keyring = Keyring::default();
+
+    let sink = Arc::new(JournalSink::at(&options.journal));
+    let guard =
+        Guard::new("enroller", groups, sink).map_err(|error| RunError::Audit(error.to_string()))?;
+    let service = Service::new(
+        keyring.clone(),
+        BootPolicyFiles {
+            signature: options.pcr_signature.clone(),
+            public_key: options.pcr_public_key.clone(),
+        },
+        status.clone(),
+        Arc::clone(&clock),
+    );
+    let bus = |source| RunError::Bus {
+        bus: options.bus.clone().unwrap_or_else(|| "of the system".to_owned()),
+        source,
+    };
+    let builder = match &options.bus {
+        Some(address) => Builder::address(address.as_str()),
+        None => Builder::system(),
+    };
+    // Kept alive to the end: the name goes with the connection.
+    let connection = builder.build().await.map_err(bus)?;
+    serve(&connection, service, guard, policy, status.clone(), changes).await.map_err(bus)?;
+
+    let (settled, is_settled) = oneshot::channel();
+    let store = open_store(options.state.clone());
+    let agent = Agent::new(options, clock, status, keyring, store, settled);
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let mut jitter = SystemJitter;
+    tokio::select! {
+        () = agent.run(&mut jitter) => {}
+        () = keep_manager_informed(is_settled) => {}
+        _ = terminate.recv() => tracing::info!("stopping"),
+        _ = interrupt.recv() => tracing::info!("stopping"),
+    }
+    notify(&[NotifyState::Stopping]);
+    Ok(())
+}
+
+/// Opens the store in a folder.
+fn open_store(path: PathBuf) -> OpenStore {
+    Box::new(move || Ok(Store::new(Box::new(Folder::open(&path)?), spki_of_key_file)))
+}
+
+/// Reads the public key out of a key file.
+pub fn spki_of_key_file(pem: &str) -> Result<Vec<u8>, String> {
+    KeyBlob::from_pem(pem).map_err(|error| error.to_string()).and_then(|blob| est::spki_of(&blob))
+}
+
+/// Tells the service manager when the state is known, and that the daemon is alive.
+async fn keep_manager_informed(is_settled: oneshot::Receiver<()>) {
+    let settled = async {
+        if is_settled.await.is_ok() {
+            notify(&[NotifyState::Ready]);
+        }
+        std::future::pending::<()>().await;
+    };
+    let alive = async {
+        let mut limit = 0;
+        if sd_notify::watchdog_enabled(false, &mut limit) {
+            let mut interval = tokio::time::interval(std::time::Duration::from_micros(limit) / 3);
+            loop {
+                interval.tick().await;
+                notify(&[NotifyState::Watchdog]);
+            }
+        }
+    };
+    tokio::join!(settled, alive);
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(false, states) {
+        tracing::warn!("cannot notify the service manager: {error}");
+    }
+}

@@ -1,0 +1,169 @@
+//! The work behind `org.holdfast.Identity1`; who may ask for it is decided before it gets here.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use holdfast_ipc::allow_list::SignScheme;
+use holdfast_ipc::identity::{IdentityBackend, StatusPublisher};
+use holdfast_ipc::{CallError, ErrorKind, Name};
+use holdfast_tpm::{BootPolicy, KeyBlob, SignatureScheme, TpmError};
+use zeroize::Zeroizing;
+
+use crate::check;
+use crate::clock::Clock;
+use crate::keyring::Keyring;
+use crate::tpm_owner::{TpmGone, TpmOwner};
+
+/// Name of the key whose certificate the device shows.
+const DEVICE_KEY: &str = "device";
+/// Name of the key that signs audit checkpoints; it exists before any enrolment.
+const AUDIT_KEY: &str = "audit";
+
+/// Files that say which boots may open sealed secrets.
+#[derive(Debug, Clone)]
+pub struct BootPolicyFiles {
+    /// PCR signatures, in systemd's format.
+    pub signature: PathBuf,
+    /// The key that made them, PEM.
+    pub public_key: PathBuf,
+}
+
+impl BootPolicyFiles {
+    /// Reads both.
+    pub fn read(&self) -> Result<BootPolicy, String> {
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path)
+                .map_err(|error| format!("cannot read {}: {error}", path.display()))
+        };
+        BootPolicy::load(&read(&self.signature)?, &read(&self.public_key)?)
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// The daemon's side of the bus interface.
+#[derive(Debug)]
+pub struct Service {
+    keyring: Keyring,
+    boot_policy: BootPolicyFiles,
+    status: StatusPublisher,
+    clock: Arc<Clock>,
+}
+
+impl Service {
+    /// A service that uses the keys in this ring.
+    pub fn new(
+        keyring: Keyring,
+        boot_policy: BootPolicyFiles,
+        status: StatusPublisher,
+        clock: Arc<Clock>,
+    ) -> Self {
+        Self { keyring, boot_policy, status, clock }
+    }
+
+    fn tpm(&self) -> Result<TpmOwner, CallError> {
+        self.keyring.keys().tpm.ok_or_else(|| not_ready("the TPM is not open yet"))
+    }
+
+    fn key(&self, name: &str) -> Result<Arc<KeyBlob>, CallError> {
+        let keys = self.keyring.keys();
+        match name {
+            DEVICE_KEY => keys.device.ok_or_else(|| not_ready("the device has no identity yet")),
+            AUDIT_KEY => keys.audit.ok_or_else(|| not_ready("the audit key is not made yet")),
+            other => Err(CallError::new(
+                ErrorKind::InvalidArgs,
+                format!("there is no key \"{other}\"; there are {DEVICE_KEY} and {AUDIT_KEY}"),
+            )),
+        }
+    }
+
+    fn boot_policy(&self) -> Result<BootPolicy, CallError> {
+        self.boot_policy.read().map_err(|reason| {
+            let text = format!("{reason}; only a system that booted from a signed image can seal");
+            CallError::new(ErrorKind::NotReady, text)
+        })
+    }
+}
+
+impl IdentityBackend for Service {
+    async fn sign(
+        &self,
+        key: &Name,
+        scheme: SignScheme,
+        digest: &[u8],
+    ) -> Result<Vec<u8>, CallError> {
+        let (tpm, blob) = (self.tpm()?, self.key(key.as_str())?);
+        let digest: [u8; 32] = digest
+            .try_into()
+            .map_err(|_| CallError::new(ErrorKind::InvalidArgs, "the digest must have 32 bytes"))?;
+        let scheme = match scheme {
+            SignScheme::RsaPssSha256 => SignatureScheme::RsaPssSha256,
+            SignScheme::RsaPkcs1Sha256 => SignatureScheme::RsaPkcs1Sha256,
+            SignScheme::EcdsaP256Sha256 => SignatureScheme::EcdsaSha256,
+        };
+        tpm.ask(move |tpm| {
+            let key = tpm.load(&blob)?;
+            tpm.sign(&key, scheme, &digest)
+        })
+        .await
+        .map_err(gone)?
+        .map_err(|error| tpm_error(&error))
+    }
+
+    async fn certificate_chain(&self) -> Result<String, CallError> {
+        let chain = self.keyring.keys().chain;
+        chain
+            .map(|chain| chain.to_string())
+            .ok_or_else(|| not_ready("the device has no certificate yet"))
+    }
+
+    async fn seal(&self, plaintext: Zeroizing<Vec<u8>>) -> Result<Vec<u8>, CallError> {
+        let (tpm, policy) = (self.tpm()?, self.boot_policy()?);
+        tpm.ask(move |tpm| tpm.seal(&policy, &plaintext).and_then(|sealed| sealed.to_bytes()))
+            .await
+            .map_err(gone)?
+            .map_err(|error| tpm_error(&error))
+    }
+
+    async fn unseal(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CallError> {
+        let (tpm, policy) = (self.tpm()?, self.boot_policy()?);
+        let blob = KeyBlob::from_bytes(sealed).map_err(|error| {
+            let text = format!("these are no sealed bytes of this interface: {error}");
+            CallError::new(ErrorKind::NotOurs, text)
+        })?;
+        tpm.ask(move |tpm| tpm.unseal(&policy, &blob))
+            .await
+            .map_err(gone)?
+            .map_err(|error| not_ours(&error))
+    }
+
+    async fn check(&self) -> Result<String, CallError> {
+        let checks = check::run(&self.status.status(), &self.keyring.keys(), &self.clock);
+        serde_json::to_string(&checks)
+            .map_err(|error| CallError::new(ErrorKind::Failed, error.to_string()))
+    }
+}
+
+fn not_ready(what: &str) -> CallError {
+    CallError::new(ErrorKind::NotReady, format!("{what}; `holdfast status` says what it waits for"))
+}
+
+fn gone(error: TpmGone) -> CallError {
+    CallError::new(ErrorKind::Tpm, error.to_string())
+}
+
+fn tpm_error(error: &TpmError) -> CallError {
+    CallError::new(ErrorKind::Tpm, error.to_string())
+}
+
+/// A sealed secret that does not open is not ours, unless the TPM itself is in trouble.
+fn not_ours(error: &TpmError) -> CallError {
+    let kind = match error {
+        TpmError::Open { .. } | TpmError::OutOfSlots { .. } => ErrorKind::Tpm,
+        _ => ErrorKind::NotOurs,
+    };
+    let text = format!(
+        "the sealed bytes do not open here: {error}; they open only on the TPM, and under a system \
+         signed with the key, that they were sealed with"
+    );
+    CallError::new(kind, text)
+}
