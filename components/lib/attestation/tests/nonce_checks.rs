@@ -119,7 +119,8 @@ fn check_2_the_ek_is_of_an_allowed_ca() {
     let own = [data("ek-certificate.nv")];
     refused(2, Reason::EkNotTrusted, &request(), &EkTrust::Ca(&own));
     let garbage = [b"garbage".to_vec()];
-    refused(2, Reason::EkNotTrusted, &request(), &EkTrust::Ca(&garbage));
+    let detail = refused(2, Reason::EkNotTrusted, &request(), &EkTrust::Ca(&garbage));
+    assert!(detail.contains("1 of the 1 allowed CA certificates cannot be read"), "{detail}");
 }
 
 #[test]

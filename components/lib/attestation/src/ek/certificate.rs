@@ -42,6 +42,7 @@ pub struct EkCertificate {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Extensions {
     ca: bool,
+    path_length: Option<u8>,
     cert_sign: Option<bool>,
     ek_purpose: Option<bool>,
     unknown_critical: bool,
@@ -188,6 +189,12 @@ impl EkCertificate {
         self.extensions.ca && self.extensions.cert_sign != Some(false)
     }
 
+    /// Whether the key may sign for a chain with this many CAs between it and the EK (RFC 5280,
+    /// 4.2.1.9).
+    pub fn allows_path_length(&self, intermediates: usize) -> bool {
+        self.extensions.path_length.is_none_or(|length| intermediates <= length.into())
+    }
+
     /// Whether the certificate is one of an EK: not of a CA, and without extended key usage or
     /// with that of EK certificates.
     pub fn is_ek(&self) -> bool {
@@ -230,9 +237,13 @@ impl Extensions {
         let mut value = Tlv::new(value.value);
         match id.value {
             extension::BASIC_CONSTRAINTS => {
-                let constraints = value.next_if(tag::SEQUENCE)?;
-                let ca = Tlv::new(constraints.value).next_if(tag::BOOLEAN);
+                let mut constraints = Tlv::new(value.next_if(tag::SEQUENCE)?.value);
+                let ca = constraints.next_if(tag::BOOLEAN);
                 self.ca = ca.is_some_and(|flag| flag.value != [0]);
+                if let Some(path_length) = constraints.next_if(tag::INTEGER) {
+                    let &[path_length] = path_length.value else { return None };
+                    self.path_length = Some(path_length);
+                }
             }
             extension::KEY_USAGE => {
                 const CERT_SIGN: u8 = 0x80 >> 5;

@@ -20,14 +20,21 @@ pub(super) fn find_anchor<'a>(
         return Err("the certificate is not one of an EK".to_owned());
     }
     let mut current = leaf;
-    for _ in 0..=MAX_INTERMEDIATES {
+    for depth in 0..=MAX_INTERMEDIATES {
         check_usable(current, now)?;
-        if let Some(anchor) = anchors.iter().find(|anchor| issued(anchor, current)) {
+        if let Some(anchor) = anchors
+            .iter()
+            .find(|anchor| anchor.allows_path_length(depth) && issued(anchor, current))
+        {
             return Ok(anchor);
         }
         current = intermediates
             .iter()
-            .find(|candidate| candidate.is_ca() && issued(candidate, current))
+            .find(|candidate| {
+                candidate.is_ca()
+                    && candidate.allows_path_length(depth)
+                    && issued(candidate, current)
+            })
             .ok_or("no allowed CA issued the EK certificate, nor any intermediate that was sent")?;
     }
     Err(format!("more than {MAX_INTERMEDIATES} intermediates stand between EK and allowed CA"))

@@ -134,10 +134,15 @@ pub fn check_ek_trust(
             let Some((leaf, intermediates)) = certificates.split_first() else {
                 return refuse("the device sent no EK certificate that can be read".to_owned());
             };
-            let anchors: Vec<_> =
+            let readable: Vec<_> =
                 anchors.iter().filter_map(|anchor| EkCertificate::parse(anchor).ok()).collect();
-            match find_anchor(leaf, intermediates, &anchors, now) {
+            match find_anchor(leaf, intermediates, &readable, now) {
                 Ok(anchor) => Ok(EkProof::CertifiedBy(anchor.der().to_vec())),
+                Err(problem) if readable.len() < anchors.len() => refuse(format!(
+                    "{problem}; {} of the {} allowed CA certificates cannot be read",
+                    anchors.len() - readable.len(),
+                    anchors.len()
+                )),
                 Err(problem) => refuse(problem),
             }
         }
