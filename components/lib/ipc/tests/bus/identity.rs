@@ -18,6 +18,9 @@ const OPEN: &str = r#"<policy context="default"><allow user="*"/><allow own="*"/
     <allow receive_type="method_call"/><allow receive_type="signal"/>
     <allow receive_type="method_return"/><allow receive_type="error"/></policy>"#;
 
+/// Caller, method, arguments; a part of the answer or the error; the records.
+type Case<'a> = (Who, &'a str, &'a [&'a str], Result<&'a str, &'a str>, &'a [&'a str]);
+
 fn bytes(list: &str) -> String {
     format!("[{}]", vec![list; 32].join(", "))
 }
@@ -68,7 +71,7 @@ async fn each_caller_may_what_his_role_says_and_every_call_is_recorded() {
     let seal = ["file", "[1, 2, 3]"];
     let no_args: [&str; 0] = [];
     let denied = "AccessDenied";
-    let table: &[(Who, &str, &[&str], Result<&str, &str>, &[&str])] = &[
+    let table: &[Case<'_>] = &[
         (stranger, "Sign", &sign, Err(denied), &["identity.sign tls Denied Failed"]),
         (viewer, "Sign", &sign, Err(denied), &["identity.sign tls Denied Failed"]),
         (operator, "Sign", &sign, Err(denied), &["identity.sign tls Denied Failed"]),

@@ -1,0 +1,17 @@
+//! The operator's command line on the device. The binary only parses and runs.
+#![forbid(unsafe_code)]
+
+mod bus;
+mod certificate;
+pub mod checks;
+mod cli;
+mod failure;
+mod identity;
+pub mod seal;
+mod snapshot;
+pub mod status;
+mod text;
+
+pub use cli::{Cli, run};
+pub use failure::{Code, Failure};
+pub use snapshot::Snapshot;

@@ -1,0 +1,175 @@
+//! A bus with an identity service on it whose "TPM" is a key in memory.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
+
+use holdfast_audit_log::AuditRecord;
+use holdfast_ipc::{
+    AuditSink, CallError, ErrorKind, Guard, IdentityPolicy, Name, RoleGroups,
+    allow_list::SignScheme,
+    audit::Recorded,
+    identity::{IdentityBackend, IdentityStatus, State, StatusPublisher, serve},
+};
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
+    rand::{SecureRandom, SystemRandom},
+};
+use zbus::{Connection, connection::Builder};
+use zeroize::Zeroizing;
+
+pub struct World {
+    daemon: Child,
+    address: String,
+    pub status: StatusPublisher,
+    pub connection: Connection,
+    _dir: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+pub struct Run {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+struct Nowhere;
+
+impl AuditSink for Nowhere {
+    fn record<'a>(&'a self, _: &'a AuditRecord) -> Recorded<'a> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Seals under a key of its own, as each TPM does.
+struct Software {
+    key: LessSafeKey,
+}
+
+impl Software {
+    fn new() -> Self {
+        let mut key = [0; 32];
+        SystemRandom::new().fill(&mut key).unwrap();
+        Self { key: LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).unwrap()) }
+    }
+}
+
+impl IdentityBackend for Software {
+    async fn sign(&self, _: &Name, _: SignScheme, _: &[u8]) -> Result<Vec<u8>, CallError> {
+        Err(CallError::new(ErrorKind::NotReady, "no key"))
+    }
+
+    async fn certificate_chain(&self) -> Result<String, CallError> {
+        Ok(include_str!("../data/rsa-attested.pem").to_owned())
+    }
+
+    async fn seal(&self, plaintext: Zeroizing<Vec<u8>>) -> Result<Vec<u8>, CallError> {
+        let mut nonce = [0; 12];
+        SystemRandom::new().fill(&mut nonce).unwrap();
+        let mut sealed = plaintext.to_vec();
+        self.key
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::empty(),
+                &mut sealed,
+            )
+            .unwrap();
+        Ok([&nonce[..], &sealed].concat())
+    }
+
+    async fn unseal(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CallError> {
+        let not_ours = || CallError::new(ErrorKind::NotOurs, "the TPM does not know these bytes");
+        let (nonce, sealed) = sealed.split_at_checked(12).ok_or_else(not_ours)?;
+        let mut plaintext = sealed.to_vec();
+        let nonce = Nonce::assume_unique_for_key(nonce.try_into().unwrap());
+        let opened = self.key.open_in_place(nonce, Aad::empty(), &mut plaintext);
+        Ok(Zeroizing::new(opened.map_err(|_| not_ours())?.to_vec()))
+    }
+
+    async fn check(&self) -> Result<String, CallError> {
+        Ok(r#"[{"id":"identity-keys","outcome":"ok","text":"The keys are there."}]"#.to_owned())
+    }
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("bus.conf");
+        let text = format!(
+            r#"<busconfig><listen>unix:path={}</listen><auth>EXTERNAL</auth>
+               <policy context="default"><allow user="*"/><allow own="*"/>
+               <allow send_destination="*"/><allow receive_type="method_call"/>
+               <allow receive_type="method_return"/><allow receive_type="error"/>
+               <allow receive_type="signal"/></policy></busconfig>"#,
+            dir.path().join("bus").display()
+        );
+        fs::write(&config, text).unwrap();
+        let mut daemon = Command::new("dbus-daemon")
+            .args(["--nofork", "--nopidfile", "--nosyslog", "--print-address=1"])
+            .arg(format!("--config-file={}", config.display()))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("dbus-daemon is needed: install the package dbus-daemon");
+        let mut address = String::new();
+        BufReader::new(daemon.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        let address = address.trim().to_owned();
+        assert!(!address.is_empty(), "dbus-daemon did not start");
+
+        let connection = Builder::address(address.as_str()).build().await.unwrap();
+        // Whoever runs the tests is an operator here.
+        let gid = own_gid();
+        let groups = RoleGroups { viewer: Some(gid), operator: Some(gid), admin: None };
+        let guard = Guard::new("enroller", groups, Arc::new(Nowhere)).unwrap();
+        let policy = IdentityPolicy::parse("[seal]\nrole = \"operator\"").unwrap();
+        let (status, changes) = StatusPublisher::new(IdentityStatus {
+            state: State::WaitingForApproval,
+            edge_id: "EDGE-1".into(),
+            ek_sha256: "ab".repeat(32),
+            ..IdentityStatus::default()
+        });
+        serve(&connection, Software::new(), guard, policy, status.clone(), changes).await.unwrap();
+        Self { daemon, address, status, connection, _dir: dir }
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        command.args(arguments).env("DBUS_SYSTEM_BUS_ADDRESS", &self.address);
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        finish(&mut self.command(arguments))
+    }
+
+    pub fn run_without_bus(arguments: &[&str]) -> Run {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        command.args(arguments).env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus");
+        finish(&mut command)
+    }
+}
+
+fn finish(command: &mut Command) -> Run {
+    let output = command.output().unwrap();
+    Run {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn own_gid() -> u32 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("Gid:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+}
