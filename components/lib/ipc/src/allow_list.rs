@@ -341,6 +341,20 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_policy_lets_operators_seal_and_nobody_sign() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../../rootfs-overlay/usr/lib/holdfast/identity.toml"
+        );
+        let policy = IdentityPolicy::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(policy.unit_proof, UnitProof::ProcessFd);
+        assert!(policy.may_seal(&caller(Some(Role::Operator), None)).is_ok());
+        let tls = Name::new("tls").unwrap();
+        let admin = caller(Some(Role::Admin), None);
+        assert!(policy.may_sign(&admin, &tls, SignScheme::RsaPssSha256).is_err());
+    }
+
+    #[test]
     fn scheme_names() {
         for scheme in SignScheme::ALL {
             assert_eq!(SignScheme::parse(scheme.as_str()), Ok(scheme));

@@ -187,6 +187,28 @@ mod tests {
     }
 
     #[test]
+    fn a_process_fd_pins_its_process_until_it_ends() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id();
+        let raw = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+        let pidfd = rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty()).unwrap();
+        // The pid in the credentials is another one: the pidfd is what counts.
+        let credentials = ConnectionCredentials::default()
+            .set_unix_user_id(1000)
+            .set_process_id(1)
+            .set_process_fd(pidfd.into());
+        let proc_fs = ProcFs::default();
+        let pinned = proc_fs.pinned_pid(credentials.process_fd().unwrap());
+        let caller = Caller::from_credentials(&credentials, &GROUPS, &proc_fs).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!((pinned, caller.pid), (Some(pid), Some(pid)));
+        assert!(caller.program.is_some_and(|program| program.contains("sleep")));
+        let after = Caller::from_credentials(&credentials, &GROUPS, &proc_fs).unwrap();
+        assert_eq!((after.program, after.unit), (None, None));
+    }
+
+    #[test]
     fn a_process_fd_that_does_not_resolve_proves_no_unit() {
         let (_dir, proc_fs) = proc_fs("1000", "0::/system.slice/holdfast-update.service");
         let not_a_pidfd = std::os::fd::OwnedFd::from(fs::File::open("/dev/null").unwrap());

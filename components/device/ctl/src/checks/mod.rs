@@ -115,6 +115,14 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_names_every_check() {
+        let manual = include_str!("../../../../../docs/man/holdfast.1");
+        for id in ids() {
+            assert!(manual.contains(&format!(".It Sy {id}\n")), "{id}");
+        }
+    }
+
+    #[test]
     fn only_named_checks_run() {
         let fixture = fixture::Fixture::new();
         let report = evaluate(&fixture.context, &["site".to_owned(), "clock".to_owned()]);
