@@ -105,7 +105,7 @@ impl Authority {
         pkcs7::certs_only(&[leaf, &self.issuing])
     }
 
-    /// Issues a device certificate for a public key, DER SubjectPublicKeyInfo.
+    /// Issues a device certificate for a public key, DER `SubjectPublicKeyInfo`.
     pub fn issue_leaf(
         &self,
         subject: LeafSubject<'_>,

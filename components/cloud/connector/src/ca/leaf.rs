@@ -65,7 +65,7 @@ impl LeafSubject<'_> {
     }
 }
 
-/// X.520 wants a PrintableString, which has no underscore; an Edge ID may have one.
+/// X.520 wants a `PrintableString`, which has no underscore; an Edge ID may have one.
 fn printable(text: &str) -> DnValue {
     PrintableString::try_from(text)
         .map_or_else(|_| DnValue::Utf8String(text.to_owned()), DnValue::PrintableString)

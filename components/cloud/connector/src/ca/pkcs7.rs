@@ -1,4 +1,4 @@
-//! Certificates without a signature around them: the degenerate SignedData of RFC 5652, section
+//! Certificates without a signature around them: the degenerate `SignedData` of RFC 5652, section
 //! 5, that EST answers with (RFC 7030, 4.1.3 and 4.2.3).
 
 use crate::asn1::{element, tag};

@@ -146,7 +146,11 @@ fn show(detail: &DeviceDetail) -> String {
     if let Some(note) = &device.note {
         facts.push(["note".to_owned(), note.clone()]);
     }
-    let mut text = facts.iter().map(|[k, v]| format!("{k:<12}{v}\n")).collect::<String>();
+    let mut text = String::new();
+    for [name, value] in &facts {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name:<12}{value}");
+    }
     if !certificates.is_empty() {
         let rows: Vec<_> = certificates
             .iter()

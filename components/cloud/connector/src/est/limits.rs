@@ -74,8 +74,6 @@ fn network(source: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn an_ipv6_network_counts_as_one_source() {
         let network = |text: &str| super::network(text.parse().unwrap()).to_string();

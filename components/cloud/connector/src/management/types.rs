@@ -16,7 +16,7 @@ pub struct RegisterDevice {
     pub tenant: Option<Tenant>,
     /// As it is printed or read on the device; it is normalised.
     pub edge_id: String,
-    /// SHA-256 of the endorsement key's SubjectPublicKeyInfo.
+    /// SHA-256 of the endorsement key's `SubjectPublicKeyInfo`.
     pub ek_sha256: Digest,
     /// Who lets it in.
     #[serde(default)]

@@ -96,7 +96,7 @@ pub struct NewDevice {
     pub tenant: Tenant,
     /// Normalised Edge ID.
     pub edge_id: EdgeId,
-    /// SHA-256 of the endorsement key's SubjectPublicKeyInfo.
+    /// SHA-256 of the endorsement key's `SubjectPublicKeyInfo`.
     pub ek_sha256: Digest,
     /// Who lets it in.
     pub approval: Approval,
@@ -175,7 +175,7 @@ pub struct CertificateRecord {
     pub serial: Serial,
     /// Whose.
     pub device_id: Uuid,
-    /// SHA-256 of its key's SubjectPublicKeyInfo.
+    /// SHA-256 of its key's `SubjectPublicKeyInfo`.
     pub spki_sha256: Digest,
     /// Start of validity.
     #[serde(with = "time::serde::rfc3339")]
@@ -216,7 +216,7 @@ pub struct EnrolmentRecord {
     pub source: String,
     /// The certificate that came of it.
     pub certificate_serial: Serial,
-    /// SHA-256 of the key's SubjectPublicKeyInfo.
+    /// SHA-256 of the key's `SubjectPublicKeyInfo`.
     pub spki_sha256: Digest,
     /// Quoted PCR values, by index.
     pub pcrs: Vec<(u32, Digest)>,
@@ -232,7 +232,7 @@ pub struct EnrolmentRecord {
     /// The evidence as it was sent, DER.
     #[serde(skip)]
     pub evidence: Vec<u8>,
-    /// The AK's TPMT_PUBLIC.
+    /// The AK's `TPMT_PUBLIC`.
     #[serde(skip)]
     pub ak_public: Vec<u8>,
     /// The EK certificates as they were sent.

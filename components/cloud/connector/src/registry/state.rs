@@ -94,7 +94,6 @@ impl DeviceState {
         use DeviceState::{Active, Enrolled, Pending, Registered, Retired, Revoked, Suspended};
         match (self, change) {
             (Registered | Pending, Change::AwaitApproval) => Ok(Pending),
-            (Registered | Pending, Change::Approve) => Ok(Registered),
             (Registered | Enrolled, Change::Enrol) => Ok(Enrolled),
             // An active device that enrols again (lost key, expired certificate) stays active:
             // its identity did not change.
@@ -105,7 +104,10 @@ impl DeviceState {
             (Registered | Pending | Enrolled | Active | Suspended | Revoked, Change::Retire) => {
                 Ok(Retired)
             }
-            (Registered | Pending | Enrolled | Active | Revoked, Change::Rebind) => Ok(Registered),
+            (Registered | Pending, Change::Approve)
+            | (Registered | Pending | Enrolled | Active | Revoked, Change::Rebind) => {
+                Ok(Registered)
+            }
             (from, change) => Err(TransitionError { from, change }),
         }
     }
@@ -170,16 +172,16 @@ mod tests {
             Change::Retire,
             Change::Rebind,
         ];
-        let (s, r, t) = (Some(Suspended), Some(Revoked), Some(Retired));
-        let (e, a, g) = (Some(Enrolled), Some(Active), Some(Registered));
-        let p = Some(Pending);
+        let to = |state| Some(state);
+        let (reg, pen, enr, act) = (to(Registered), to(Pending), to(Enrolled), to(Active));
+        let (sus, rev, ret) = (to(Suspended), to(Revoked), to(Retired));
         let table = [
-            (Registered, [p, g, e, None, s, None, r, t, g]),
-            (Pending, [p, g, None, None, s, None, r, t, g]),
-            (Enrolled, [None, None, e, a, s, None, r, t, g]),
-            (Active, [None, None, a, a, s, None, r, t, g]),
-            (Suspended, [None, None, None, None, None, a, r, t, None]),
-            (Revoked, [None, None, None, None, None, None, None, t, g]),
+            (Registered, [pen, reg, enr, None, sus, None, rev, ret, reg]),
+            (Pending, [pen, reg, None, None, sus, None, rev, ret, reg]),
+            (Enrolled, [None, None, enr, act, sus, None, rev, ret, reg]),
+            (Active, [None, None, act, act, sus, None, rev, ret, reg]),
+            (Suspended, [None, None, None, None, None, act, rev, ret, None]),
+            (Revoked, [None, None, None, None, None, None, None, ret, reg]),
             (Retired, [None; 9]),
         ];
         for (state, row) in table {

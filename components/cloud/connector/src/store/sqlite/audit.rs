@@ -3,6 +3,7 @@
 use rusqlite::{Connection, Row, named_params, params};
 
 use super::columns;
+use crate::registry::Tenant;
 use crate::store::{AuditEntry, AuditFilter, StoreError, StoredAuditRecord};
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredAuditRecord> {
@@ -18,7 +19,7 @@ pub(super) fn insert(db: &Connection, entry: &AuditEntry) -> Result<(), StoreErr
     db.prepare_cached("INSERT INTO audit (at, tenant, device_id, record) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![
             entry.record.time().unix_timestamp(),
-            entry.tenant.as_ref().map(|tenant| tenant.as_str()),
+            entry.tenant.as_ref().map(Tenant::as_str),
             entry.device_id.map(|id| id.to_string()),
             columns::to_json(&entry.record)?,
         ])?;

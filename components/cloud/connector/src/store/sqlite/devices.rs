@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{certificates, columns};
-use crate::registry::{Change, Claim, Device, DeviceRef, DeviceState, Digest, NewDevice};
+use crate::registry::{Change, Claim, Device, DeviceRef, DeviceState, Digest, NewDevice, Tenant};
 use crate::store::{ChangeOrder, DeviceChange, DeviceFilter, StoreError};
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Device> {
@@ -103,7 +103,7 @@ pub(super) fn find(db: &Connection, device: &DeviceRef) -> Result<Device, StoreE
             "SELECT * FROM devices WHERE edge_id = ?1 AND (?2 IS NULL OR tenant = ?2)
              ORDER BY state = 'retired', registered_at DESC, rowid DESC",
         )?
-        .query_map(params![edge_id.as_str(), tenant.as_ref().map(|t| t.as_str())], from_row)?
+        .query_map(params![edge_id.as_str(), tenant.as_ref().map(Tenant::as_str)], from_row)?
         .collect::<Result<_, _>>()?;
     if found.is_empty() {
         return Err(StoreError::NotFound(format!("device with Edge ID {edge_id}")));
@@ -129,7 +129,7 @@ pub(super) fn list(db: &Connection, filter: &DeviceFilter) -> Result<Vec<Device>
         )?
         .query_map(
             named_params! {
-                ":tenant": filter.tenant.as_ref().map(|tenant| tenant.as_str()),
+                ":tenant": filter.tenant.as_ref().map(Tenant::as_str),
                 ":state": filter.state.map(DeviceState::as_str),
                 ":after": filter.after.map(|id| id.to_string()),
                 ":limit": filter.limit,

@@ -1,0 +1,183 @@
+//! The program itself: first start, commands, exit codes, stop.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const EK: &str = "abababababababababababababababababababababababababababababababab";
+
+/// A server in a process of its own; killed if a test fails.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn program(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-cloud"));
+    command.env("HOLDFAST_CLOUD_DATA", data);
+    command
+}
+
+fn serve(data: &Path) -> Process {
+    let any = "127.0.0.1:0";
+    let mut child = program(data)
+        .args(["serve", "--est-listen", any, "--device-listen", any, "--management-listen", any])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let ready = lines.by_ref().map(Result::unwrap).any(|line| line.contains(" serving "));
+    assert!(ready);
+    // The rest of the log must be read, or the server would block on a full pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    Process(child)
+}
+
+fn run(data: &Path, arguments: &[&str]) -> Output {
+    program(data).args(arguments).output().unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn signing_key(folder: &TempDir) -> PathBuf {
+    let path = folder.path().join("site.key");
+    let status = Command::new("openssl")
+        .args(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"])
+        .arg(&path)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    path
+}
+
+fn site_new(folder: &TempDir, data: &Path) -> PathBuf {
+    let key = signing_key(folder);
+    let out = folder.path().join("site.toml");
+    let output = program(data)
+        .args(["site", "new", "--tenant", "demo", "--enrol-url", "https://10.0.2.2:8443"])
+        .args(["--device-url", "https://10.0.2.2:8444", "--edge-id-source", "dmi-serial"])
+        .arg("--key")
+        .arg(&key)
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    out
+}
+
+#[test]
+fn from_nothing_to_a_registered_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let site = site_new(&folder, &data);
+    let mut server = serve(&data);
+
+    // The site is signed, and names the root that the server has.
+    let public = folder.path().join("site.pub");
+    let key = folder.path().join("site.key");
+    let made = Command::new("openssl")
+        .args(["pkey", "-pubout", "-in"])
+        .arg(key)
+        .arg("-out")
+        .arg(&public)
+        .status();
+    assert!(made.unwrap().success());
+    let document = std::fs::read(&site).unwrap();
+    let signature = std::fs::read(folder.path().join("site.toml.sig")).unwrap();
+    let public = std::fs::read_to_string(public).unwrap();
+    let parsed = holdfast_site::Site::verify_and_parse(&document, &signature, &public).unwrap();
+    let root = std::fs::read_to_string(data.join("ca/root.crt")).unwrap();
+    assert_eq!(parsed.anchors()[0].pem().trim(), root.trim());
+
+    let registered =
+        json(&run(&data, &["--json", "device", "register", "sn-1", "--ek-sha256", EK]));
+    assert_eq!(registered["edge_id"], "SN-1");
+    let listed = json(&run(&data, &["device", "list", "--json"]));
+    assert_eq!(listed["items"][0]["id"], registered["id"]);
+    let text = String::from_utf8(run(&data, &["device", "show", "SN-1"]).stdout).unwrap();
+    assert!(text.contains(EK), "{text}");
+    let release = folder.path().join("release.json");
+    std::fs::write(&release, crate::support::release([1; 32]).to_string()).unwrap();
+    let published = json(&run(&data, &["--json", "release", "publish", release.to_str().unwrap()]));
+    assert_eq!(published["version"], "0.1.0");
+    assert_eq!(json(&run(&data, &["--json", "events"]))["items"], serde_json::json!([]));
+    let audit = json(&run(&data, &["--json", "audit"]));
+    let actions: Vec<_> = audit["items"].as_array().unwrap().iter().rev().collect();
+    let actions: Vec<_> = actions.iter().map(|i| i["record"]["action"].as_str().unwrap()).collect();
+    let expected =
+        ["authority.create", "site.add", "api-key.create", "registry.register", "release.publish"];
+    assert_eq!(actions, expected);
+
+    assert_codes(&data);
+
+    let pid = server.0.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(server.0.wait().unwrap().success());
+    assert_eq!(run(&data, &["device", "list"]).status.code(), Some(4));
+}
+
+fn assert_codes(data: &Path) {
+    let busy = run(data, &["serve", "--est-listen", "127.0.0.1:0"]);
+    assert_eq!(busy.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&busy.stderr).contains("another holdfast-cloud"));
+    for (arguments, code) in [
+        (["device", "show", "SN-2"].as_slice(), 3),
+        (&["device", "show", "default string"], 2),
+        (&["device", "resume", "SN-1"], 3),
+        (&["device", "register", "SN-2", "--ek-sha256", "xy"], 2),
+        (&["device", "register", "SN-2", "--ek-sha256", EK], 3),
+        (&["release", "publish", "/nonexistent"], 1),
+        (&["frobnicate"], 2),
+        (&["device", "list"], 0),
+    ] {
+        let output = run(data, arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    }
+    let refused = run(data, &["--json", "device", "show", "SN-2"]);
+    let error: Value = serde_json::from_slice(&refused.stderr).unwrap();
+    assert_eq!(error["error"]["code"], "not-found");
+}
+
+#[test]
+fn secrets_are_readable_by_their_owner_only_and_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    drop(serve(&data));
+    let secrets = ["admin.key", "ca/root.key", "ca/issuing.key", "tls/server.key", "holdfast.db"];
+    let before = secrets[..4].iter().map(|name| std::fs::read(data.join(name)).unwrap());
+    let before: Vec<_> = before.collect();
+    for name in secrets {
+        let mode = std::fs::metadata(data.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    // The root's key is not needed any more.
+    let offline = folder.path().join("root.key");
+    std::fs::rename(data.join("ca/root.key"), &offline).unwrap();
+    let _server = serve(&data);
+    std::fs::rename(&offline, data.join("ca/root.key")).unwrap();
+    let after = secrets[..4].iter().map(|name| std::fs::read(data.join(name)).unwrap());
+    assert_eq!(after.collect::<Vec<_>>(), before);
+    assert_eq!(run(&data, &["device", "list"]).status.code(), Some(0));
+}
+
+#[test]
+fn help_teaches() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = String::from_utf8(run(folder.path(), &["--help"]).stdout).unwrap();
+    for expected in ["site new", "release publish", "device register", "Exit codes"] {
+        assert!(help.contains(expected), "{help}");
+    }
+}

@@ -1,0 +1,13 @@
+//! The connector over real TLS on loopback: devices in software for faults of the protocol, and a
+//! software TPM for the whole path.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // also in the helpers of tests
+
+mod command_line;
+mod device_api;
+mod enrolment;
+mod management;
+mod openapi;
+mod profile;
+mod store;
+mod support;
+mod swtpm;

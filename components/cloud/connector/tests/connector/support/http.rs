@@ -1,0 +1,143 @@
+//! A TLS connection that stays open, as devices have it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use holdfast_cloud::server::Server;
+use holdfast_cloud::tls::provider;
+
+/// How to connect.
+pub struct Dial<'a> {
+    pub address: SocketAddr,
+    pub root: &'a CertificateDer<'static>,
+    pub identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    pub version: &'static SupportedProtocolVersion,
+}
+
+impl<'a> Dial<'a> {
+    pub fn est(server: &'a Server) -> Self {
+        Self {
+            address: server.endpoints().est,
+            root: server.app().authority.root(),
+            identity: None,
+            version: &TLS13,
+        }
+    }
+
+    pub fn device(server: &'a Server) -> Self {
+        Self { address: server.endpoints().device, ..Self::est(server) }
+    }
+
+    #[must_use]
+    pub fn with_tls12(self) -> Self {
+        Self { version: &TLS12, ..self }
+    }
+
+    #[must_use]
+    pub fn with_identity(
+        self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Self {
+        Self { identity: Some((chain, key)), ..self }
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.root.clone()).unwrap();
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[self.version])
+            .unwrap()
+            .with_root_certificates(roots);
+        match &self.identity {
+            Some((chain, key)) => {
+                builder.with_client_auth_cert(chain.clone(), key.clone_key()).unwrap()
+            }
+            None => builder.with_no_client_auth(),
+        }
+    }
+
+    pub async fn connect(self) -> std::io::Result<Connection> {
+        let config = self.config();
+        Connection::open(self.address, config).await
+    }
+}
+
+/// An answer.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: http::HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub fn code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap().to_owned()
+    }
+
+    pub fn request_id(&self) -> String {
+        self.json()["error"]["request_id"].as_str().unwrap().to_owned()
+    }
+}
+
+/// An open connection.
+pub struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    pub exporter: [u8; 32],
+}
+
+impl Connection {
+    pub async fn open(address: SocketAddr, config: ClientConfig) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        let name = ServerName::IpAddress(address.ip().into());
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        let label = b"EXPERIMENTAL-holdfast-est-v1";
+        let exporter = stream.get_ref().1.export_keying_material([0; 32], label, None);
+        let (sender, connection) =
+            handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        tokio::spawn(connection);
+        Ok(Self { sender, exporter: exporter.map_err(std::io::Error::other)? })
+    }
+
+    pub async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> hyper::Result<Answer> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "connector")
+            .body(Full::new(body.into()))
+            .unwrap();
+        let response = self.sender.send_request(request).await?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Answer { status: parts.status, headers: parts.headers, body })
+    }
+
+    pub async fn get(&mut self, path: &str) -> hyper::Result<Answer> {
+        self.send(Method::GET, path, Bytes::new()).await
+    }
+
+    pub async fn post(&mut self, path: &str, body: impl Into<Bytes>) -> Answer {
+        self.send(Method::POST, path, body).await.unwrap()
+    }
+}

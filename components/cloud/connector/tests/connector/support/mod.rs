@@ -1,0 +1,146 @@
+//! A running server, and the two ends that talk to it.
+
+pub mod device;
+pub mod http;
+pub mod software;
+pub mod swtpm;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use holdfast_cloud::ca::{Passphrases, ServerNames};
+use holdfast_cloud::cli::{Client, ClientError};
+use holdfast_cloud::clock::{ManualClock, SharedClock};
+use holdfast_cloud::est::EnrolmentRates;
+use holdfast_cloud::registry::Digest;
+use holdfast_cloud::server::{Configuration, Server};
+use holdfast_cloud::tls::Rate;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use time::OffsetDateTime;
+
+/// PCR 11 of the release that [`Fixture::publish_release`] publishes.
+pub const PCR11: [u8; 32] = [0x11; 32];
+
+/// A server with a site, its data folder and an administrator's client.
+pub struct Fixture {
+    pub server: Server,
+    pub admin: Client,
+    pub clock: Arc<ManualClock>,
+    _folder: TempDir,
+    pub site: String,
+}
+
+impl Fixture {
+    /// A server of tenant `demo`, with a site and no release.
+    pub async fn start() -> Self {
+        Self::start_with(EnrolmentRates {
+            source: Rate { burst: 1000, per_minute: 1000 },
+            device: Rate { burst: 1000, per_minute: 1000 },
+        })
+        .await
+    }
+
+    pub async fn start_with(rates: EnrolmentRates) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(OffsetDateTime::now_utc()));
+        let server = serve(folder.path(), Arc::clone(&clock) as SharedClock, rates).await;
+        let admin = admin(&server, folder.path());
+        let site = site_toml(&server);
+        let fixture = Self { server, admin, clock, _folder: folder, site };
+        let _: Value = fixture
+            .admin
+            .post("/api/v1/sites", &json!({ "document": fixture.site }))
+            .await
+            .unwrap();
+        fixture
+    }
+
+    pub async fn publish_release(&self) {
+        let _: Value = self.admin.post("/api/v1/releases", &release(PCR11)).await.unwrap();
+    }
+
+    pub async fn register(&self, edge_id: &str, ek_sha256: Digest) -> Value {
+        let body = json!({ "edge_id": edge_id, "ek_sha256": ek_sha256 });
+        self.admin.post("/api/v1/devices", &body).await.unwrap()
+    }
+
+    pub async fn device(&self, name: &str) -> Value {
+        self.admin.get(&format!("/api/v1/devices/{name}")).await.unwrap()
+    }
+
+    pub async fn change(&self, name: &str, verb: &str) -> Result<Value, ClientError> {
+        self.admin.post(&format!("/api/v1/devices/{name}/{verb}"), &json!({})).await
+    }
+
+    /// The newest event.
+    pub async fn last_event(&self) -> Value {
+        let events: Value = self.admin.get("/api/v1/events?limit=1").await.unwrap();
+        events["items"][0].clone()
+    }
+
+    /// Audit records, newest first, as (action, decision, outcome).
+    pub async fn audit(&self) -> Vec<(String, String, String)> {
+        let records: Value = self.admin.get("/api/v1/audit").await.unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let items = records["items"].as_array().unwrap().iter();
+        items
+            .map(|item| {
+                let record = &item["record"];
+                (text(&record["action"]), text(&record["decision"]), text(&record["outcome"]))
+            })
+            .collect()
+    }
+}
+
+pub async fn serve(data: &Path, clock: SharedClock, rates: EnrolmentRates) -> Server {
+    let any = "127.0.0.1:0".parse().unwrap();
+    let configuration = Configuration {
+        data: data.to_owned(),
+        est: any,
+        device: any,
+        management: any,
+        names: ServerNames::new(["connector.example.org"]).unwrap(),
+        passphrases: Passphrases::default(),
+        rates,
+    };
+    Server::start(configuration, clock).await.unwrap()
+}
+
+/// A client with the key of the first start.
+pub fn admin(server: &Server, data: &Path) -> Client {
+    client(server, &std::fs::read_to_string(data.join("admin.key")).unwrap())
+}
+
+/// A client with another key.
+pub fn client(server: &Server, key: &str) -> Client {
+    let url = format!("https://{}", server.endpoints().management);
+    Client::new(&url, server.app().authority.root_pem().as_bytes(), key).unwrap()
+}
+
+fn site_toml(server: &Server) -> String {
+    format!(
+        "format = 1\ntenant = \"demo\"\n[edge_id]\nsource = \"dmi-serial\"\n[connector]\n\
+         enrol_url = \"https://{}\"\ndevice_url = \"https://{}\"\n[trust]\nanchors = [\"\"\"\n{}\"\"\"]\n",
+        server.endpoints().est,
+        server.endpoints().device,
+        server.app().authority.root_pem()
+    )
+}
+
+/// A release's measurement.
+pub fn release(pcr11: [u8; 32]) -> Value {
+    json!({
+        "format": 1,
+        "name": "holdfast",
+        "version": "0.1.0",
+        "profile": "release",
+        "security_version": 1,
+        "pcr11": [
+            { "phase": "enter-initrd", "sha256": "ee".repeat(32) },
+            { "phase": "enter-initrd:leave-initrd:sysinit", "sha256": hex::encode(pcr11) },
+        ],
+        "uki_sha256": hex::encode(pcr11),
+        "root_hash": "33".repeat(32),
+    })
+}
