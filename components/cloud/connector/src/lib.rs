@@ -8,7 +8,7 @@ mod audit;
 pub mod ca;
 pub mod cli;
 pub mod clock;
-mod data;
+pub mod data;
 pub mod device_api;
 pub mod est;
 mod files;

@@ -235,7 +235,7 @@ pub(super) enum Device {
     Register {
         /// Edge ID: with dmi-serial the serial number on the device's label.
         edge_id: String,
-        /// SHA-256 of the TPM's endorsement key (DER `SubjectPublicKeyInfo`), as
+        /// SHA-256 of the TPM's endorsement key (its public key in DER), as
         /// `holdfast identity` prints it on the device.
         #[arg(long, value_name = "HEX")]
         ek_sha256: Digest,
