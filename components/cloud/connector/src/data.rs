@@ -106,6 +106,11 @@ impl DataFolder {
             let operation = Operation::new(now, Actor::system(), Act::CreateAuthority, &root);
             store.record_audit(operation.done()).await?;
             tracing::info!(root_sha256 = root, "made a certificate authority");
+            tracing::warn!(
+                file = %self.0.join("ca/root.key").display(),
+                encrypted = passphrases.root.is_some(),
+                "the root's key is not needed to serve: move it off this machine"
+            );
         }
         Ok((authority, store))
     }

@@ -81,6 +81,10 @@ const EST_TIMEOUTS: Timeouts =
 const MANAGEMENT_TIMEOUTS: Timeouts =
     Timeouts { handshake: Duration::from_secs(10), idle: Duration::from_secs(60) };
 
+/// Rest of the issuing CA's life at which the log asks for a roll-over: two lives of a device
+/// certificate.
+const ISSUING_WARNING: time::Duration = time::Duration::days(180);
+
 /// How often the server's certificate is looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(6 * 3600);
 
@@ -182,11 +186,16 @@ fn spawn<S: Default + Send + Sync + 'static>(
     Ok(bound)
 }
 
+/// The server's certificate, made anew when its time comes.
 fn server_certificate(
     app: &App,
     data: &DataFolder,
     names: &ServerNames,
 ) -> Result<ServerCertificate, CaError> {
+    let ends = app.authority.issuing_ends();
+    if ends - app.now() < ISSUING_WARNING {
+        tracing::warn!(%ends, "the issuing CA nears its end: roll it over with the root's key");
+    }
     ServerCertificate::open_or_issue(&data.tls(), &app.authority, names, app.now())
 }
 

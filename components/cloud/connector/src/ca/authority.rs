@@ -220,3 +220,74 @@ pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     }
     text + &format!("-----END {label}-----\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::KeyError;
+    use crate::clock::from_unix;
+
+    fn passphrases(root: Option<&str>, issuing: Option<&str>) -> Passphrases {
+        Passphrases { root: root.map(Passphrase::new), issuing: issuing.map(Passphrase::new) }
+    }
+
+    #[test]
+    fn the_root_key_is_not_opened_after_the_first_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca");
+        let now = from_unix(1_800_000_000);
+        let both = passphrases(Some("r"), Some("i"));
+        let (made, is_new) = Authority::open_or_create(&ca, &both, now).unwrap();
+        assert!(is_new);
+        std::fs::remove_file(ca.join(ROOT_KEY)).unwrap();
+        let issuing_only = passphrases(None, Some("i"));
+        let (opened, is_new) = Authority::open_or_create(&ca, &issuing_only, now).unwrap();
+        assert!(!is_new);
+        assert_eq!(opened.root(), made.root());
+
+        let without = Authority::open_or_create(&ca, &passphrases(None, None), now);
+        assert!(matches!(without.err(), Some(CaError::Key(KeyError::PassphraseNeeded(_)))));
+    }
+
+    #[test]
+    fn a_key_of_another_authority_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = from_unix(1_800_000_000);
+        let ours = folder.path().join("ours");
+        let theirs = folder.path().join("theirs");
+        for ca in [&ours, &theirs] {
+            Authority::open_or_create(ca, &Passphrases::default(), now).unwrap();
+        }
+        std::fs::copy(theirs.join(ISSUING_KEY), ours.join(ISSUING_KEY)).unwrap();
+        let error = Authority::open_or_create(&ours, &Passphrases::default(), now).err().unwrap();
+        assert!(error.to_string().contains("not the certificate of issuing.key"), "{error}");
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_short_is_begun_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca");
+        let unfinished = folder.path().join("ca.unfinished");
+        std::fs::create_dir(&unfinished).unwrap();
+        std::fs::write(unfinished.join(ROOT_KEY), "half a key").unwrap();
+        let now = from_unix(1_800_000_000);
+        assert!(Authority::open_or_create(&ca, &Passphrases::default(), now).unwrap().1);
+        assert!(!unfinished.exists());
+    }
+
+    #[test]
+    fn no_leaf_outlives_the_issuing_ca() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = from_unix(1_800_000_000);
+        let ca = folder.path().join("ca");
+        let (authority, _) = Authority::open_or_create(&ca, &Passphrases::default(), now).unwrap();
+        let key = key::generate().unwrap();
+        let spki = key.subject_public_key_info();
+        let subject = LeafSubject { device_id: uuid::Uuid::nil(), edge_id: "SN-1", tenant: "demo" };
+        let issue = |now| authority.issue_leaf(subject, &spki, Assurance::Attested, now);
+        assert_eq!(issue(now).unwrap().not_after, now + leaf::LIFE);
+        let late = authority.issuing_ends() - Duration::days(1);
+        assert_eq!(issue(late).unwrap().not_after, authority.issuing_ends());
+        assert!(matches!(issue(authority.issuing_ends()), Err(CaError::Expired(_))));
+    }
+}

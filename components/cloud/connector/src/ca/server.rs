@@ -200,3 +200,64 @@ fn profile(names: &ServerNames, now: OffsetDateTime) -> Result<CertificateParams
     params.use_authority_key_identifier_extension = true;
     Ok(params)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::Passphrases;
+    use crate::clock::from_unix;
+
+    #[test]
+    fn a_certificate_is_kept_until_names_end_or_authority_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = from_unix(1_800_000_000);
+        let make = |name: &str| {
+            let ca = folder.path().join(name);
+            Authority::open_or_create(&ca, &Passphrases::default(), now).unwrap().0
+        };
+        let (authority, other) = (make("ca"), make("other"));
+        let tls = folder.path().join("tls");
+        let names = |names: &[&str]| ServerNames::new(names.iter().copied()).unwrap();
+        let ours = names(&["connector.example.org", "10.0.2.2"]);
+        let leaf = |authority: &Authority, names: &ServerNames, now| {
+            let certificate = ServerCertificate::open_or_issue(&tls, authority, names, now);
+            certificate.unwrap().chain.swap_remove(0)
+        };
+        let first = leaf(&authority, &ours, now);
+        assert_eq!(first, leaf(&authority, &ours, now));
+        let reordered = names(&["10.0.2.2", "CONNECTOR.example.org", "localhost"]);
+        assert_eq!(first, leaf(&authority, &reordered, now));
+        assert_eq!(first, leaf(&authority, &ours, now + LIFE - RENEW_BEFORE - Duration::SECOND));
+
+        let renewed = leaf(&authority, &ours, now + LIFE - RENEW_BEFORE);
+        assert_ne!(first, renewed);
+        let renamed = leaf(&authority, &names(&["10.0.2.3"]), now);
+        assert_ne!(renewed, renamed);
+        let moved = leaf(&other, &names(&["10.0.2.3"]), now);
+        assert_ne!(renamed, moved);
+    }
+
+    #[test]
+    fn a_key_that_does_not_fit_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = from_unix(1_800_000_000);
+        let ca = folder.path().join("ca");
+        let (authority, _) = Authority::open_or_create(&ca, &Passphrases::default(), now).unwrap();
+        let tls = folder.path().join("tls");
+        let names = ServerNames::new([]).unwrap();
+        let first = ServerCertificate::open_or_issue(&tls, &authority, &names, now).unwrap();
+        key::write(&tls.join("server.key"), &key::generate().unwrap(), None).unwrap();
+        let second = ServerCertificate::open_or_issue(&tls, &authority, &names, now).unwrap();
+        assert_ne!(first.chain[0], second.chain[0]);
+    }
+
+    #[test]
+    fn names_are_dns_names_or_addresses() {
+        for good in ["a.example", "10.0.2.2", "2001:db8::1"] {
+            ServerNames::new([good]).unwrap();
+        }
+        for bad in ["", "https://a.example", "a b", "a.example:8443", "*.example"] {
+            assert!(ServerNames::new([bad]).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -5,6 +5,7 @@
 mod command_line;
 mod device_api;
 mod enrolment;
+mod listener;
 mod management;
 mod openapi;
 mod profile;

@@ -13,6 +13,7 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use holdfast_cloud::server::Server;
 use holdfast_cloud::tls::provider;
@@ -68,9 +69,15 @@ impl<'a> Dial<'a> {
         }
     }
 
+    /// Up to the handshake.
+    pub async fn open(self) -> std::io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.address).await?;
+        let name = ServerName::IpAddress(self.address.ip().into());
+        TlsConnector::from(Arc::new(self.config())).connect(name, stream).await
+    }
+
     pub async fn connect(self) -> std::io::Result<Connection> {
-        let config = self.config();
-        Connection::open(self.address, config).await
+        Connection::over(self.open().await?).await
     }
 }
 
@@ -103,10 +110,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub async fn open(address: SocketAddr, config: ClientConfig) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        let name = ServerName::IpAddress(address.ip().into());
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    async fn over(stream: TlsStream<TcpStream>) -> std::io::Result<Self> {
         let label = b"EXPERIMENTAL-holdfast-est-v1";
         let exporter = stream.get_ref().1.export_keying_material([0; 32], label, None);
         let (sender, connection) =

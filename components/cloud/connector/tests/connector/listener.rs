@@ -1,0 +1,125 @@
+//! Peers that hold a connection and do nothing with it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::routing::get;
+use holdfast_cloud::ca::{Authority, Passphrases, ServerCertificate, ServerNames};
+use holdfast_cloud::tls::{Listener, ServerIdentity, Timeouts, management_config};
+use rustls::version::TLS13;
+use time::OffsetDateTime;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::client::TlsStream;
+
+use crate::support::http::Dial;
+
+const SHORT: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(60);
+
+struct Server {
+    address: SocketAddr,
+    authority: Authority,
+    stop: watch::Sender<bool>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+async fn start(timeouts: Timeouts) -> Server {
+    let folder = tempfile::tempdir().unwrap();
+    let now = OffsetDateTime::now_utc();
+    let ca = folder.path().join("ca");
+    let (authority, _) = Authority::open_or_create(&ca, &Passphrases::default(), now).unwrap();
+    let names = ServerNames::new([]).unwrap();
+    let tls = folder.path().join("tls");
+    let certificate = ServerCertificate::open_or_issue(&tls, &authority, &names, now).unwrap();
+    let identity = Arc::new(ServerIdentity::new(certificate).unwrap());
+    let slow = get(|| async {
+        tokio::time::sleep(SHORT).await;
+        "done"
+    });
+    let router = Router::new().route("/", get(|| async { "hello" })).route("/slow", slow);
+    let any = "127.0.0.1:0".parse().unwrap();
+    let tls = management_config(identity).unwrap();
+    let listener = Listener::<()>::bind("test", any, tls, router, timeouts).await.unwrap();
+    let address = listener.address().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let serving = tokio::spawn(listener.serve(stopped));
+    Server { address, authority, stop, serving }
+}
+
+impl Server {
+    fn dial(&self) -> Dial<'_> {
+        let root = self.authority.root();
+        Dial { address: self.address, root, identity: None, version: &TLS13 }
+    }
+
+    async fn open(&self) -> TlsStream<TcpStream> {
+        self.dial().open().await.unwrap()
+    }
+}
+
+/// Time until the other end closes.
+async fn closed_after(mut stream: impl tokio::io::AsyncRead + Unpin) -> Duration {
+    let started = Instant::now();
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(LONG, stream.read_to_end(&mut rest)).await.unwrap();
+    started.elapsed()
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_shake_hands_is_dropped_and_delays_nobody() {
+    let server = start(Timeouts { handshake: SHORT, idle: LONG }).await;
+    let silent = TcpStream::connect(server.address).await.unwrap();
+    let mut connection = server.dial().connect().await.unwrap();
+    assert_eq!(&*connection.get("/").await.unwrap().body, b"hello");
+    let elapsed = closed_after(silent).await;
+    assert!(elapsed < 10 * SHORT, "{elapsed:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_sends_no_request_is_dropped() {
+    let server = start(Timeouts { handshake: LONG, idle: SHORT }).await;
+    assert!(closed_after(server.open().await).await < 10 * SHORT);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_idle_after_a_request_is_dropped() {
+    let server = start(Timeouts { handshake: LONG, idle: SHORT }).await;
+    let mut stream = server.open().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let elapsed = closed_after(stream).await;
+    assert!(elapsed >= SHORT / 2 && elapsed < 10 * SHORT, "{elapsed:?}");
+}
+
+#[tokio::test]
+async fn a_head_that_comes_byte_by_byte_is_dropped() {
+    let server = start(Timeouts { handshake: LONG, idle: SHORT }).await;
+    let (read, mut write) = tokio::io::split(server.open().await);
+    let dripping = tokio::spawn(async move {
+        for byte in b"GET / HTTP/1.1\r\nhost: a\r\nx: ".iter().cycle() {
+            tokio::time::sleep(SHORT / 10).await;
+            if write.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+        }
+    });
+    assert!(closed_after(read).await < 10 * SHORT);
+    dripping.abort();
+}
+
+#[tokio::test]
+async fn a_stop_lets_a_running_request_end_and_closes_idle_connections() {
+    let server = start(Timeouts { handshake: LONG, idle: LONG }).await;
+    let mut idle = server.dial().connect().await.unwrap();
+    idle.get("/").await.unwrap();
+    let mut running = server.dial().connect().await.unwrap();
+    let request = tokio::spawn(async move { running.get("/slow").await.unwrap().body });
+    tokio::time::sleep(SHORT / 3).await;
+    server.stop.send(true).unwrap();
+    assert_eq!(&*request.await.unwrap(), b"done");
+    tokio::time::timeout(10 * SHORT, server.serving).await.unwrap().unwrap();
+    assert!(idle.get("/").await.is_err());
+}
