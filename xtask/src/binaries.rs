@@ -1,0 +1,86 @@
+//! Building the programs. Device and cloud are separate cargo invocations, so that features of one
+//! side never reach the other.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Result, bail};
+
+use crate::{paths::Paths, process};
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// A program of the device and the package that it comes from.
+pub const DEVICE: &[(&str, &str)] = &[
+    ("holdfast-boot", "holdfast-boot"),
+    ("holdfast-enroll", "holdfast-enroll"),
+    ("holdfast", "holdfast-ctl"),
+];
+
+/// Builds the device's programs and returns their folder.
+pub fn device(paths: &Paths) -> Result<PathBuf> {
+    let packages: Vec<&str> = DEVICE.iter().flat_map(|(_, package)| ["-p", *package]).collect();
+    process::step("build the device programs", || {
+        cargo(paths, &[&["--profile", "release"], packages.as_slice()].concat(), "")
+    })?;
+    Ok(paths.target.join("release"))
+}
+
+/// Builds the initrd's program, which has no libraries to load.
+pub fn init(paths: &Paths) -> Result<PathBuf> {
+    process::step("build the initrd program", || {
+        cargo(
+            paths,
+            &["--profile", "release", "--target", TARGET, "-p", "holdfast-init"],
+            "-Ctarget-feature=+crt-static",
+        )
+    })?;
+    Ok(paths.target.join(TARGET).join("release/holdfast-init"))
+}
+
+/// Builds the cloud's program.
+pub fn cloud(paths: &Paths) -> Result<PathBuf> {
+    process::step("build the cloud connector", || {
+        cargo(paths, &["--profile", "cloud", "-p", "holdfast-cloud"], "")
+    })?;
+    Ok(paths.target.join("cloud/holdfast-cloud"))
+}
+
+fn cargo(paths: &Paths, arguments: &[&str], flags: &str) -> Result<()> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command
+        .args(["build", "--locked", "--color=never"])
+        .args(arguments)
+        .env("CARGO_TARGET_DIR", &paths.target)
+        .current_dir(&paths.repository);
+    if flags.is_empty() {
+        command.env_remove("RUSTFLAGS");
+    } else {
+        command.env("RUSTFLAGS", flags);
+    }
+    process::run(&mut command, &paths.build.join("log/cargo.log"))
+}
+
+/// Crates that must not be in a device program, with the reason.
+pub fn check_device_dependencies(paths: &Paths) -> Result<()> {
+    for (program, package) in DEVICE {
+        let tree = process::output(
+            Command::new("cargo")
+                .args([
+                    "tree",
+                    "--locked",
+                    "--edges",
+                    "normal,build",
+                    "--prefix",
+                    "none",
+                    "-p",
+                    package,
+                ])
+                .current_dir(&paths.repository),
+        )?;
+        if String::from_utf8(tree)?.lines().any(|l| l.starts_with("aws-lc-")) {
+            bail!("{program} links aws-lc, which only the cloud side may use");
+        }
+    }
+    Ok(())
+}
