@@ -121,8 +121,10 @@ async fn find(
             found => return found.map_err(|e| ErrorReply::of_store(&e, id)),
         }
     }
-    let edge_id = EdgeId::parse(name)
-        .map_err(|e| ErrorReply::malformed(format!("neither device id nor Edge ID: {e}"), id))?;
+    let edge_id = EdgeId::parse(name).map_err(|e| {
+        let detail = format!("there is no such device: neither device id nor Edge ID: {e}");
+        ErrorReply::new(StatusCode::NOT_FOUND, "not-found", detail, id)
+    })?;
     store
         .device(DeviceRef::EdgeId { tenant, edge_id })
         .await
