@@ -40,7 +40,7 @@ pub struct Agent {
     open_store: OpenStore,
     machine: Machine,
     store: Option<Store>,
-    tpm: Option<TpmOwner>,
+    tpm: TpmOwner,
     site: Option<SiteContext>,
     device: Option<DeviceContext>,
     held: Held,
@@ -72,6 +72,7 @@ impl Agent {
     /// the state is known for the first time.
     pub fn new(
         options: Options,
+        tpm: TpmOwner,
         clock: Arc<Clock>,
         status: StatusPublisher,
         keyring: Keyring,
@@ -86,7 +87,7 @@ impl Agent {
             open_store,
             machine: Machine::new(),
             store: None,
-            tpm: None,
+            tpm,
             site: None,
             device: None,
             held: Held::default(),
@@ -129,7 +130,9 @@ impl Agent {
         match self.machine.holding() {
             Holding::Nothing => None,
             Holding::Pending => self.held.pending.as_ref()?.chain.as_ref(),
-            Holding::Active => self.held.active.as_ref().map(|identity| &identity.chain),
+            Holding::Active | Holding::Renewing => {
+                self.held.active.as_ref().map(|identity| &identity.chain)
+            }
         }
     }
 
@@ -177,7 +180,7 @@ impl Agent {
 
     fn device_key(&self) -> Option<KeyBlob> {
         let pem = match self.machine.holding() {
-            Holding::Active => &self.held.active.as_ref()?.key,
+            Holding::Active | Holding::Renewing => &self.held.active.as_ref()?.key,
             Holding::Nothing | Holding::Pending => &self.held.pending.as_ref()?.key,
         };
         KeyBlob::from_pem(pem).ok()
@@ -225,7 +228,13 @@ impl Agent {
                 milestone::print(Milestone::Waiting { code });
             }
             State::Faulted if self.news(state) => milestone::print(Milestone::Faulted { code }),
-            _ => {}
+            State::Refused
+            | State::WaitingForApproval
+            | State::WaitingForNetwork
+            | State::WaitingForSite
+            | State::Faulted => {}
+            // A new attempt is under way; the reason of the last failure stands until it ends.
+            _ => return,
         }
         let code = code.to_owned();
         tracing::warn!(%state, code, "{}", problem.message);

@@ -8,7 +8,6 @@
 //! ```
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -59,9 +58,7 @@ pub enum EnrolError {
 pub enum Decision {
     /// It issued a certificate.
     Issued(Chain),
-    /// An operator must approve first.
-    ApprovalPending(Option<Duration>),
-    /// It refused.
+    /// It refused, or waits for an operator's approval.
     Refused(Rejection),
 }
 
@@ -131,7 +128,7 @@ impl Enrolment {
             spki,
             exporter,
         };
-        self.tpm.ask(move |tpm| job.request(tpm)).await?
+        self.tpm.ask(move |tpm| job.request(tpm)).await
     }
 
     fn decision(&self, server: &Peer, answer: &Answer) -> Result<Decision, EnrolError> {
@@ -146,7 +143,6 @@ impl Enrolment {
                     })?;
                 Ok(Decision::Issued(chain))
             }
-            StatusCode::ACCEPTED => Ok(Decision::ApprovalPending(answer.retry_after)),
             _ => Ok(Decision::Refused(Rejection::from_answer(answer))),
         }
     }

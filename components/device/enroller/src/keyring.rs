@@ -5,13 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use holdfast_tpm::KeyBlob;
 
-use crate::tpm_owner::TpmOwner;
-
 /// What is there so far.
 #[derive(Debug, Clone, Default)]
 pub struct Keys {
-    /// The TPM.
-    pub tpm: Option<TpmOwner>,
     /// The device key with an accepted certificate.
     pub device: Option<Arc<KeyBlob>>,
     /// The key of audit checkpoints.

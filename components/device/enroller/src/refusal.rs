@@ -41,7 +41,11 @@ impl Rejection {
             },
             Err(_) => Self {
                 status,
-                code: format!("http-{status}"),
+                code: match answer.status {
+                    // RFC 7030, 4.2.3: come back later, with the same request.
+                    StatusCode::ACCEPTED => Reason::ApprovalPending.code().to_owned(),
+                    _ => format!("http-{status}"),
+                },
                 request_id: String::new(),
                 detail: None,
                 retry_after,
@@ -65,7 +69,8 @@ impl Rejection {
     }
 
     fn problem(&self) -> Problem {
-        let mut text = format!("the server refused: {}", self.code);
+        let verb = if self.status == StatusCode::ACCEPTED.as_u16() { "waits" } else { "refused" };
+        let mut text = format!("the server {verb}: {}", self.code);
         if let Some(detail) = &self.detail {
             text.push_str(" (");
             text.push_str(detail);
@@ -197,6 +202,8 @@ mod tests {
             (500, body("server-error"), "busy", "server-error"),
             (502, "<html>bad gateway".into(), "busy", "http-502"),
             (404, String::new(), "refused", "http-404"),
+            (202, String::new(), "approval", "approval-pending"),
+            (202, body("approval-pending"), "approval", "approval-pending"),
         ];
         for (status, body, expected, code) in table {
             let event = Rejection::from_answer(&answer(status, &body, Some(9))).into_event();

@@ -20,6 +20,7 @@ use crate::options::{self, ConfigError, Options, Release};
 use crate::retry::SystemJitter;
 use crate::service::{BootPolicyFiles, Service};
 use crate::store::Store;
+use crate::tpm_owner::TpmOwner;
 
 /// The daemon cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum RunError {
     /// The operating system.
     #[error("cannot catch signals: {0}")]
     Signals(std::io::Error),
+    /// The operating system.
+    #[error("cannot start the TPM's thread: {0}")]
+    Thread(std::io::Error),
 }
 
 /// Runs until told to stop.
@@ -59,7 +63,9 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let sink = Arc::new(JournalSink::at(&options.journal));
     let guard =
         Guard::new("enroller", groups, sink).map_err(|error| RunError::Audit(error.to_string()))?;
+    let tpm = TpmOwner::start(options.tcti.clone()).map_err(RunError::Thread)?;
     let service = Service::new(
+        tpm.clone(),
         keyring.clone(),
         BootPolicyFiles {
             signature: options.pcr_signature.clone(),
@@ -82,7 +88,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
 
     let (settled, is_settled) = oneshot::channel();
     let store = open_store(options.state.clone());
-    let agent = Agent::new(options, clock, status, keyring, store, settled);
+    let agent = Agent::new(options, tpm.clone(), clock, status, keyring, store, settled);
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let mut jitter = SystemJitter;
@@ -93,6 +99,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         _ = interrupt.recv() => tracing::info!("stopping"),
     }
     notify(&[NotifyState::Stopping]);
+    tpm.close().await;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::check;
 use crate::clock::Clock;
 use crate::keyring::Keyring;
-use crate::tpm_owner::{TpmGone, TpmOwner};
+use crate::tpm_owner::{JobError, TpmOwner};
 
 /// Name of the key whose certificate the device shows.
 const DEVICE_KEY: &str = "device";
@@ -43,6 +43,7 @@ impl BootPolicyFiles {
 /// The daemon's side of the bus interface.
 #[derive(Debug)]
 pub struct Service {
+    tpm: TpmOwner,
     keyring: Keyring,
     boot_policy: BootPolicyFiles,
     status: StatusPublisher,
@@ -52,16 +53,13 @@ pub struct Service {
 impl Service {
     /// A service that uses the keys in this ring.
     pub fn new(
+        tpm: TpmOwner,
         keyring: Keyring,
         boot_policy: BootPolicyFiles,
         status: StatusPublisher,
         clock: Arc<Clock>,
     ) -> Self {
-        Self { keyring, boot_policy, status, clock }
-    }
-
-    fn tpm(&self) -> Result<TpmOwner, CallError> {
-        self.keyring.keys().tpm.ok_or_else(|| not_ready("the TPM is not open yet"))
+        Self { tpm, keyring, boot_policy, status, clock }
     }
 
     fn key(&self, name: &str) -> Result<Arc<KeyBlob>, CallError> {
@@ -91,7 +89,7 @@ impl IdentityBackend for Service {
         scheme: SignScheme,
         digest: &[u8],
     ) -> Result<Vec<u8>, CallError> {
-        let (tpm, blob) = (self.tpm()?, self.key(key.as_str())?);
+        let blob = self.key(key.as_str())?;
         let digest: [u8; 32] = digest
             .try_into()
             .map_err(|_| CallError::new(ErrorKind::InvalidArgs, "the digest must have 32 bytes"))?;
@@ -100,13 +98,13 @@ impl IdentityBackend for Service {
             SignScheme::RsaPkcs1Sha256 => SignatureScheme::RsaPkcs1Sha256,
             SignScheme::EcdsaP256Sha256 => SignatureScheme::EcdsaSha256,
         };
-        tpm.ask(move |tpm| {
-            let key = tpm.load(&blob)?;
-            tpm.sign(&key, scheme, &digest)
-        })
-        .await
-        .map_err(gone)?
-        .map_err(|error| tpm_error(&error))
+        self.tpm
+            .ask(move |tpm| {
+                let key = tpm.load(&blob)?;
+                Ok(tpm.sign(&key, scheme, &digest)?)
+            })
+            .await
+            .map_err(|error| tpm_error(&error))
     }
 
     async fn certificate_chain(&self) -> Result<String, CallError> {
@@ -117,22 +115,22 @@ impl IdentityBackend for Service {
     }
 
     async fn seal(&self, plaintext: Zeroizing<Vec<u8>>) -> Result<Vec<u8>, CallError> {
-        let (tpm, policy) = (self.tpm()?, self.boot_policy()?);
-        tpm.ask(move |tpm| tpm.seal(&policy, &plaintext).and_then(|sealed| sealed.to_bytes()))
+        let policy = self.boot_policy()?;
+        self.tpm
+            .ask(move |tpm| Ok(tpm.seal(&policy, &plaintext)?.to_bytes()?))
             .await
-            .map_err(gone)?
             .map_err(|error| tpm_error(&error))
     }
 
     async fn unseal(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CallError> {
-        let (tpm, policy) = (self.tpm()?, self.boot_policy()?);
+        let policy = self.boot_policy()?;
         let blob = KeyBlob::from_bytes(sealed).map_err(|error| {
             let text = format!("these are no sealed bytes of this interface: {error}");
             CallError::new(ErrorKind::NotOurs, text)
         })?;
-        tpm.ask(move |tpm| tpm.unseal(&policy, &blob))
+        self.tpm
+            .ask(move |tpm| Ok(tpm.unseal(&policy, &blob)?))
             .await
-            .map_err(gone)?
             .map_err(|error| not_ours(&error))
     }
 
@@ -147,18 +145,16 @@ fn not_ready(what: &str) -> CallError {
     CallError::new(ErrorKind::NotReady, format!("{what}; `holdfast status` says what it waits for"))
 }
 
-fn gone(error: TpmGone) -> CallError {
-    CallError::new(ErrorKind::Tpm, error.to_string())
-}
-
-fn tpm_error(error: &TpmError) -> CallError {
+fn tpm_error(error: &JobError) -> CallError {
     CallError::new(ErrorKind::Tpm, error.to_string())
 }
 
 /// A sealed secret that does not open is not ours, unless the TPM itself is in trouble.
-fn not_ours(error: &TpmError) -> CallError {
+fn not_ours(error: &JobError) -> CallError {
     let kind = match error {
-        TpmError::Open { .. } | TpmError::OutOfSlots { .. } => ErrorKind::Tpm,
+        JobError::Gone(_) | JobError::Tpm(TpmError::Open { .. } | TpmError::OutOfSlots { .. }) => {
+            ErrorKind::Tpm
+        }
         _ => ErrorKind::NotOurs,
     };
     let text = format!(

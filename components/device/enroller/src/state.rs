@@ -21,6 +21,8 @@ pub enum Holding {
     Pending,
     /// One that the server has accepted.
     Active,
+    /// One that the server has accepted, and its successor, which has not been tried yet.
+    Renewing,
 }
 
 /// Why the device is not where it should be, and what the operator should do.
@@ -81,6 +83,8 @@ pub enum Event {
     },
     /// The server accepted the certificate in use.
     Confirmed,
+    /// The server accepted the certificate in use, which is old enough for a successor.
+    RenewalDue,
     /// The pending identity was put in place.
     Promoted,
     /// The wait is over.
@@ -114,6 +118,8 @@ pub struct Machine {
     failures: Failures,
     problem: Option<Problem>,
     online: bool,
+    /// An enrolment is under way while an accepted certificate is in use.
+    renewing: bool,
 }
 
 /// Failures in a row, counted per kind, since each kind has its own curve.
@@ -139,6 +145,7 @@ impl Machine {
             failures: Failures { local: 0, network: 0, refusal: 0 },
             problem: None,
             online: false,
+            renewing: false,
         }
     }
 
@@ -180,18 +187,23 @@ impl Machine {
                 self.online = false;
                 Action::Rest
             }
-            Event::Issued => {
-                // Refusals are forgotten only when the certificate has proved itself.
-                self.failures = Failures { refusal: self.failures.refusal, ..Failures::default() };
-                self.holding = Holding::Pending;
-                self.enter(State::Activating, None);
-                Action::Confirm
+            Event::Issued => self.issued(),
+            Event::RenewalDue => self.renewal_due(jitter),
+            Event::ApprovalPending { problem, retry_after }
+            | Event::Refused { problem, retry_after }
+            | Event::Unreachable { problem, retry_after }
+                if self.renewing =>
+            {
+                self.renewal_failed(problem, retry_after, jitter)
             }
             Event::ApprovalPending { problem, retry_after } => {
                 self.refusal(State::WaitingForApproval, problem, retry_after, jitter)
             }
             Event::Refused { problem, retry_after } => {
                 self.refusal(State::Refused, problem, retry_after, jitter)
+            }
+            Event::CertificateRejected(problem) if self.holding == Holding::Renewing => {
+                self.renewal_failed(problem, None, jitter)
             }
             Event::CertificateRejected(problem) => {
                 self.holding = Holding::Nothing;
@@ -211,6 +223,7 @@ impl Machine {
 
     fn prepared(&mut self, holding: Holding) -> Action {
         self.failures = Failures::default();
+        self.renewing = false;
         self.holding = holding;
         match holding {
             Holding::Nothing => {
@@ -221,16 +234,55 @@ impl Machine {
                 self.enter(State::Activating, None);
                 Action::Confirm
             }
-            Holding::Active => {
+            Holding::Active | Holding::Renewing => {
                 self.enter(State::Active, None);
                 Action::Confirm
             }
         }
     }
 
+    fn issued(&mut self) -> Action {
+        // Refusals are forgotten only when the certificate has proved itself.
+        self.failures = Failures { refusal: self.failures.refusal, ..Failures::default() };
+        if self.renewing {
+            self.renewing = false;
+            self.holding = Holding::Renewing;
+        } else {
+            self.holding = Holding::Pending;
+            self.enter(State::Activating, None);
+        }
+        Action::Confirm
+    }
+
+    fn renewal_due(&mut self, jitter: &mut dyn Jitter) -> Action {
+        if self.holding != Holding::Active {
+            return self.confirmed(jitter);
+        }
+        // What kept an earlier attempt from succeeding is shown until one succeeds.
+        self.state = State::Active;
+        self.online = true;
+        self.renewing = true;
+        self.failures = Failures { refusal: self.failures.refusal, ..Failures::default() };
+        Action::Enrol
+    }
+
+    /// The certificate in use stays good: the device stays active and tries again later.
+    fn renewal_failed(
+        &mut self,
+        problem: Problem,
+        retry_after: Option<Duration>,
+        jitter: &mut dyn Jitter,
+    ) -> Action {
+        self.renewing = false;
+        self.holding = Holding::Active;
+        self.failures.refusal = self.failures.refusal.saturating_add(1);
+        self.problem = Some(problem);
+        Action::Wait(Curve::REFUSAL.wait(self.failures.refusal, retry_after, jitter))
+    }
+
     fn confirmed(&mut self, jitter: &mut dyn Jitter) -> Action {
         match self.holding {
-            Holding::Pending => Action::Promote,
+            Holding::Pending | Holding::Renewing => Action::Promote,
             Holding::Active => {
                 self.recovered(State::Active);
                 self.online = true;
@@ -250,12 +302,12 @@ impl Machine {
         self.online = false;
         self.failures.network = self.failures.network.saturating_add(1);
         let curve = match (self.holding, self.state) {
-            (Holding::Active, State::Active) => {
+            (Holding::Active | Holding::Renewing, State::Active) => {
                 self.problem = Some(problem);
                 Curve::OFFLINE
             }
             // A refusal stands until the server takes it back, also while it cannot be reached.
-            (Holding::Active, State::Refused) => Curve::OFFLINE,
+            (Holding::Active | Holding::Renewing, State::Refused) => Curve::OFFLINE,
             _ => {
                 self.enter(State::WaitingForNetwork, Some(problem));
                 Curve::NETWORK
@@ -280,6 +332,7 @@ impl Machine {
 
     fn local_failure(&mut self, state: State, problem: Problem, jitter: &mut dyn Jitter) -> Action {
         self.online = false;
+        self.renewing = false;
         self.failures.local = self.failures.local.saturating_add(1);
         self.enter(state, Some(problem));
         Action::Wait(Curve::LOCAL.wait(self.failures.local, None, jitter))
@@ -303,7 +356,7 @@ impl Machine {
                     self.state = State::Activating;
                     Action::Confirm
                 }
-                Holding::Active => Action::Confirm,
+                Holding::Active | Holding::Renewing => Action::Confirm,
             },
         }
     }

@@ -12,7 +12,7 @@ use rustls_pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 
 use crate::certificate::Chain;
-use crate::tpm_owner::TpmOwner;
+use crate::tpm_owner::{JobError, TpmOwner};
 use crate::trust::{SiteTrust, TrustError};
 
 /// Sessions kept for resumption: there is one server.
@@ -85,10 +85,9 @@ impl Signer for TpmKey {
         self.tpm
             .run(move |tpm| {
                 let key = tpm.load(&blob)?;
-                tpm.sign(&key, TpmScheme::RsaPssSha256, &digest)
+                Ok(tpm.sign(&key, TpmScheme::RsaPssSha256, &digest)?)
             })
-            .map_err(|error| Error::General(error.to_string()))?
-            .map_err(|error| Error::General(error.to_string()))
+            .map_err(|error: JobError| Error::General(error.to_string()))
     }
 
     fn scheme(&self) -> SignatureScheme {

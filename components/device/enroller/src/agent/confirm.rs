@@ -30,7 +30,7 @@ impl Agent {
     pub(super) async fn confirm(&mut self) -> Event {
         let event = self.try_confirm().await.unwrap_or_else(|event| event);
         if matches!(event, Event::CertificateRejected(_))
-            && self.machine.holding() == Holding::Pending
+            && matches!(self.machine.holding(), Holding::Pending | Holding::Renewing)
             && let Err(event) = self.discard_pending()
         {
             return event;
@@ -44,7 +44,12 @@ impl Agent {
         match device_api::ask_self(&site.site.connector.device_url, tls).await? {
             Reply::Report { report, server_certificate } => {
                 self.take_time(report.time, server_certificate)?;
-                Ok(judge(&report, &chain))
+                let renewal = chain.renewal().map_err(|error| failed("state-damaged", &error))?;
+                let due = self.clock.is_synchronised() && self.clock.now() >= renewal;
+                Ok(match judge(&report, &chain) {
+                    Event::Confirmed if due => Event::RenewalDue,
+                    event => event,
+                })
             }
             Reply::Refused(rejection) => {
                 self.last_request_id.clone_from(&rejection.request_id);
@@ -60,11 +65,13 @@ impl Agent {
     }
 
     fn mutual_tls(&mut self) -> Result<(Chain, Arc<ClientConfig>), Event> {
-        let (Some(site), Some(tpm)) = (&self.site, &self.tpm) else {
+        let Some(site) = &self.site else {
             return Err(failed("not-prepared", &"nothing is prepared yet"));
         };
         let (key, chain) = match (self.machine.holding(), &self.held.pending, &self.held.active) {
-            (Holding::Pending, Some(pending), _) => (&pending.key, pending.chain.as_ref()),
+            (Holding::Pending | Holding::Renewing, Some(pending), _) => {
+                (&pending.key, pending.chain.as_ref())
+            }
             (Holding::Active, _, Some(active)) => (&active.key, Some(&active.chain)),
             _ => return Err(failed("not-prepared", &"no certificate is held")),
         };
@@ -77,7 +84,7 @@ impl Agent {
             return Ok((chain, Arc::clone(&session.tls)));
         }
         let blob = Arc::new(KeyBlob::from_pem(key)?);
-        let tls = tls::mutual(&site.trust, &chain, TpmKey::new(tpm.clone(), blob))
+        let tls = tls::mutual(&site.trust, &chain, TpmKey::new(self.tpm.clone(), blob))
             .map_err(|error| unusable(&error))?;
         self.session = Some(Session { thumbprint, tls: Arc::clone(&tls) });
         Ok((chain, tls))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use holdfast_tpm::KeyBlob;
+use holdfast_tpm::{KeyBlob, SignatureMode, Tpm};
 
 use crate::certificate::Chain;
 use crate::est::{Decision, Enrolment};
@@ -20,16 +20,14 @@ impl Agent {
     }
 
     async fn try_enrol(&mut self) -> Result<Event, Event> {
-        let (Some(site), Some(device), Some(tpm)) =
-            (self.site.clone(), self.device.clone(), self.tpm.clone())
-        else {
+        let (Some(site), Some(device)) = (self.site.clone(), self.device.clone()) else {
             return Err(failed("not-prepared", &"nothing is prepared yet"));
         };
         let device_key = self.pending_key().await?;
         let enrolment = Enrolment {
             server: site.site.connector.enrol_url.clone(),
             tls: tls::anonymous(&site.trust).map_err(|error| failed("tls-failed", &error))?,
-            tpm,
+            tpm: self.tpm.clone(),
             edge_id: device.edge_id,
             ek: device.ek,
             ak: device.ak,
@@ -46,13 +44,6 @@ impl Agent {
                 })?;
                 self.keep(chain)
             }
-            Decision::ApprovalPending(retry_after) => Ok(Event::ApprovalPending {
-                problem: Problem::new(
-                    "approval-pending",
-                    "the server waits for an operator; approve the device at the connector",
-                ),
-                retry_after,
-            }),
             Decision::Refused(rejection) => {
                 self.last_request_id.clone_from(&rejection.request_id);
                 Ok(rejection.into_event())
@@ -70,12 +61,12 @@ impl Agent {
             Some(_) => self.discard_pending()?,
             None => {}
         }
-        let (Some(tpm), Some(store)) = (&self.tpm, &mut self.store) else {
+        let forced = self.options.signature_mode.forced();
+        let blob: KeyBlob = self.tpm.ask(move |tpm| make_device_key(tpm, forced)).await?;
+        let key = blob.to_pem()?;
+        let Some(store) = &mut self.store else {
             return Err(failed("not-prepared", &"nothing is prepared yet"));
         };
-        let forced = self.options.signature_mode.forced();
-        let blob = tpm.ask(move |tpm| tpm.create_device_key(forced)).await??;
-        let key = blob.to_pem()?;
         store.put_pending_key(&key)?;
         self.held.pending = Some(Pending { key, chain: None });
         Ok(Arc::new(blob))
@@ -107,4 +98,8 @@ impl Agent {
         self.held.pending = None;
         Ok(())
     }
+}
+
+fn make_device_key(tpm: &Tpm, forced: Option<SignatureMode>) -> Result<KeyBlob, Event> {
+    Ok(tpm.create_device_key(forced)?)
 }

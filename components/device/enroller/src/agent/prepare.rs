@@ -8,8 +8,8 @@ use holdfast_tpm::{EkInfo, KeyBlob, Tpm, TpmError};
 
 use crate::edge_id;
 use crate::state::{Event, Holding, Problem};
-use crate::store::Held;
-use crate::tpm_owner::TpmOwner;
+use crate::store::{Held, Pending};
+use crate::tpm_owner::JobError;
 
 use super::problems::failed;
 use super::{Agent, DeviceContext};
@@ -25,8 +25,7 @@ impl Agent {
     async fn try_prepare(&mut self) -> Result<Holding, Event> {
         let site = self.site.clone().ok_or_else(|| failed("site-missing", &"no site"))?;
         let edge_id = edge_id::read(&site.site.edge_id_source, &self.places())?;
-        let tpm = self.open_tpm().await?;
-        let ek = tpm.ask(Tpm::ek).await??;
+        let ek = self.tpm.ask(|tpm| tpm.ek().map_err(Event::from)).await?;
         let ek_sha256 = ek_fingerprint(&ek)?;
 
         self.held = self.open_store()?;
@@ -49,21 +48,11 @@ impl Agent {
                 return Err(Event::Broken(problem));
             }
         }
-        let ak = self.permanent_key(&tpm, PermanentKey::Attestation).await?;
-        let audit_key = self.permanent_key(&tpm, PermanentKey::Audit).await?;
+        let ak = self.permanent_key(PermanentKey::Attestation).await?;
+        let audit_key = self.permanent_key(PermanentKey::Audit).await?;
         self.device = Some(DeviceContext { edge_id, ek: Arc::new(ek), ek_sha256, ak });
         self.keyring.update(|keys| keys.audit = Some(audit_key));
-        self.choose_identity(&tpm).await
-    }
-
-    async fn open_tpm(&mut self) -> Result<TpmOwner, Event> {
-        if let Some(tpm) = &self.tpm {
-            return Ok(tpm.clone());
-        }
-        let tpm = TpmOwner::open(self.options.tcti.clone()).await?;
-        self.keyring.update(|keys| keys.tpm = Some(tpm.clone()));
-        self.tpm = Some(tpm.clone());
-        Ok(tpm)
+        self.choose_identity().await
     }
 
     fn open_store(&mut self) -> Result<Held, Event> {
@@ -88,19 +77,15 @@ impl Agent {
     }
 
     /// Loads a key that is made once, or makes it.
-    async fn permanent_key(
-        &mut self,
-        tpm: &TpmOwner,
-        kind: PermanentKey,
-    ) -> Result<Arc<KeyBlob>, Event> {
+    async fn permanent_key(&mut self, kind: PermanentKey) -> Result<Arc<KeyBlob>, Event> {
         let stored = match kind {
             PermanentKey::Attestation => &self.held.ak,
             PermanentKey::Audit => &self.held.audit_key,
         };
         if let Some(pem) = stored {
-            return self.usable_key(tpm, pem.clone()).await;
+            return self.usable_key(pem.clone()).await;
         }
-        let blob = tpm.ask(move |tpm| kind.make(tpm)).await??;
+        let blob = self.tpm.ask(move |tpm| kind.make(tpm).map_err(Event::from)).await?;
         let pem = blob.to_pem()?;
         if let Some(store) = &mut self.store {
             match kind {
@@ -116,12 +101,12 @@ impl Agent {
     }
 
     /// Proves that a stored key belongs to this TPM by loading it.
-    async fn usable_key(&self, tpm: &TpmOwner, pem: String) -> Result<Arc<KeyBlob>, Event> {
+    async fn usable_key(&self, pem: String) -> Result<Arc<KeyBlob>, Event> {
         let blob = Arc::new(KeyBlob::from_pem(&pem)?);
         let loaded = Arc::clone(&blob);
-        tpm.ask(move |tpm| tpm.load(&loaded).map(drop)).await?.map_err(|error| match error {
-            TpmError::OutOfSlots { .. } => error.into(),
-            _ => failed(
+        let load = move |tpm: &Tpm| Ok(tpm.load(&loaded).map(drop)?);
+        self.tpm.ask(load).await.map_err(|error| match error {
+            JobError::Tpm(error @ TpmError::Command { .. }) => failed(
                 "key-unusable",
                 &format!(
                     "a key in {} does not load in this TPM: {error}; it was made by another TPM, \
@@ -129,32 +114,47 @@ impl Agent {
                     self.options.state.display()
                 ),
             ),
+            JobError::Tpm(error) => error.into(),
+            JobError::Gone(error) => error.into(),
         })?;
         Ok(blob)
     }
 
     /// Decides which of the stored identities is worth trying.
-    async fn choose_identity(&mut self, tpm: &TpmOwner) -> Result<Holding, Event> {
-        let now = self.clock.now();
-        if let Some(pending) = self.held.pending.clone()
-            && let Some(chain) = &pending.chain
-        {
-            if chain.not_after() >= now {
-                self.usable_key(tpm, pending.key).await?;
-                return Ok(Holding::Pending);
-            }
-            self.discard_pending()?;
-        }
+    async fn choose_identity(&mut self) -> Result<Holding, Event> {
+        let active = self.usable_active().await?;
+        let pending = self.usable_pending().await?;
+        Ok(match (active, pending) {
+            (true, true) => Holding::Renewing,
+            (true, false) => Holding::Active,
+            (false, true) => Holding::Pending,
+            (false, false) => Holding::Nothing,
+        })
+    }
+
+    async fn usable_active(&mut self) -> Result<bool, Event> {
         let Some(active) = self.held.active.clone() else {
-            return Ok(Holding::Nothing);
+            return Ok(false);
         };
-        let key = self.usable_key(tpm, active.key.clone()).await?;
-        if active.chain.not_after() < now {
+        let key = self.usable_key(active.key).await?;
+        if active.chain.not_after() < self.clock.now() {
             tracing::warn!("the certificate has expired; the device enrols anew");
-            return Ok(Holding::Nothing);
+            return Ok(false);
         }
         self.hand_out(key, &active.chain)?;
-        Ok(Holding::Active)
+        Ok(true)
+    }
+
+    async fn usable_pending(&mut self) -> Result<bool, Event> {
+        let Some(Pending { key, chain: Some(chain) }) = self.held.pending.clone() else {
+            return Ok(false);
+        };
+        if chain.not_after() < self.clock.now() {
+            self.discard_pending()?;
+            return Ok(false);
+        }
+        self.usable_key(key).await?;
+        Ok(true)
     }
 }
 

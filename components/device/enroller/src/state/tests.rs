@@ -178,10 +178,58 @@ fn the_server_decides_when_it_is_overloaded() {
     );
 }
 
+#[test]
+fn renewal_keeps_the_device_active() {
+    let machine = run(
+        "renewal",
+        vec![
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Active), State::Active, Action::Confirm),
+            Row(Event::RenewalDue, State::Active, Action::Enrol),
+            Row(unreachable_server(), State::Active, wait(1)),
+            Row(Event::WaitOver, State::Active, Action::Confirm),
+            Row(Event::RenewalDue, State::Active, Action::Enrol),
+            Row(refused("release-unknown"), State::Active, wait(2)),
+            Row(Event::WaitOver, State::Active, Action::Confirm),
+            Row(Event::RenewalDue, State::Active, Action::Enrol),
+            Row(Event::Issued, State::Active, Action::Confirm),
+            Row(unreachable_server(), State::Active, wait(5)),
+            Row(Event::WaitOver, State::Active, Action::Confirm),
+            Row(Event::CertificateRejected(problem("unknown")), State::Active, wait(4)),
+            Row(Event::WaitOver, State::Active, Action::Confirm),
+            Row(Event::RenewalDue, State::Active, Action::Enrol),
+            Row(Event::Issued, State::Active, Action::Confirm),
+            Row(Event::Confirmed, State::Active, Action::Promote),
+            Row(Event::Promoted, State::Active, wait(990)),
+        ],
+    );
+    assert_eq!(machine.holding(), Holding::Active);
+    assert_eq!(machine.problem(), None);
+}
+
+#[test]
+fn a_renewal_cut_short_goes_on_after_a_reboot() {
+    run(
+        "renewing",
+        vec![
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Renewing), State::Active, Action::Confirm),
+            Row(unreachable_server(), State::Active, wait(5)),
+            Row(Event::WaitOver, State::Active, Action::Confirm),
+            Row(Event::Confirmed, State::Active, Action::Promote),
+            Row(Event::Promoted, State::Active, wait(990)),
+        ],
+    );
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     let retry_after = proptest::option::of((0u64..1_000_000).prop_map(Duration::from_secs));
-    let holding =
-        prop_oneof![Just(Holding::Nothing), Just(Holding::Pending), Just(Holding::Active)];
+    let holding = prop_oneof![
+        Just(Holding::Nothing),
+        Just(Holding::Pending),
+        Just(Holding::Active),
+        Just(Holding::Renewing)
+    ];
     prop_oneof![
         Just(Event::Started),
         Just(Event::SiteLoaded),
@@ -203,6 +251,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             retry_after
         }),
         Just(Event::Confirmed),
+        Just(Event::RenewalDue),
         Just(Event::Promoted),
         Just(Event::WaitOver),
     ]
@@ -219,22 +268,29 @@ proptest! {
             let before = machine.state();
             let activating = matches!(
                 event,
-                Event::Prepared(Holding::Active) | Event::Promoted | Event::Confirmed
+                Event::Prepared(Holding::Active | Holding::Renewing)
+                    | Event::Promoted
+                    | Event::Confirmed
+                    | Event::RenewalDue
             );
             let action = machine.step(event, &mut || draw);
             if machine.state() == State::Active && before != State::Active {
                 prop_assert!(activating, "active without an accepted certificate");
-                prop_assert_eq!(machine.holding(), Holding::Active);
+                let accepted = matches!(machine.holding(), Holding::Active | Holding::Renewing);
+                prop_assert!(accepted, "active without an accepted certificate");
             }
             if let Action::Wait(wait) = action {
                 prop_assert!(wait >= Duration::from_secs(1));
                 prop_assert!(wait <= Duration::from_secs(27 * 3600));
             }
             if action == Action::Enrol {
-                prop_assert_eq!(machine.holding(), Holding::Nothing);
+                let renewing = machine.state() == State::Active;
+                let expected = if renewing { Holding::Active } else { Holding::Nothing };
+                prop_assert_eq!(machine.holding(), expected);
             }
             if action == Action::Promote {
-                prop_assert_eq!(machine.holding(), Holding::Pending);
+                let untried = matches!(machine.holding(), Holding::Pending | Holding::Renewing);
+                prop_assert!(untried);
             }
             let troubled = matches!(
                 machine.state(),

@@ -1,0 +1,162 @@
+//! A connector on loopback, operated through its own command line.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+use holdfast_attestation::pcr::{PhaseMeasurement, ReleaseMeasurement};
+use holdfast_cloud::ca::{Passphrases, ServerNames};
+use holdfast_cloud::cli::{Arguments, Client, run};
+use holdfast_cloud::clock::ManualClock;
+use holdfast_cloud::data::DataFolder;
+use holdfast_cloud::est::EnrolmentRates;
+use holdfast_cloud::server::{Configuration, Server};
+use holdfast_cloud::store::DeviceFilter;
+use holdfast_cloud::tls::Rate;
+use p256::pkcs8::EncodePrivateKey as _;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+/// PCR 11 of the release that the connector knows.
+pub const KERNEL_PCR: [u8; 32] = [0x11; 32];
+
+pub struct Cloud {
+    folder: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+    addresses: [SocketAddr; 3],
+    server: Option<Server>,
+}
+
+impl Cloud {
+    /// Starts a connector that knows one release, whose clock is right.
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let mut cloud = Self {
+            folder,
+            clock: Arc::new(ManualClock::at(OffsetDateTime::now_utc())),
+            addresses: [any; 3],
+            server: None,
+        };
+        cloud.resume().await;
+        cloud
+    }
+
+    /// Starts the server again at the same addresses.
+    pub async fn resume(&mut self) {
+        let generous = Rate { burst: 10_000, per_minute: 10_000 };
+        let configuration = Configuration {
+            data: self.data(),
+            est: self.addresses[0],
+            device: self.addresses[1],
+            management: self.addresses[2],
+            names: ServerNames::new(std::iter::empty()).unwrap(),
+            passphrases: Passphrases::default(),
+            rates: EnrolmentRates { source: generous, device: generous },
+        };
+        let server = Server::start(configuration, self.clock.clone()).await.unwrap();
+        let endpoints = server.endpoints();
+        self.addresses = [endpoints.est, endpoints.device, endpoints.management];
+        self.server = Some(server);
+    }
+
+    pub async fn stop(&mut self) {
+        self.server.take().unwrap().stop().await;
+    }
+
+    pub fn advance(&self, seconds: i64) {
+        self.clock.advance(seconds);
+    }
+
+    /// Publishes a release and makes a site configuration.
+    pub async fn make_site(&self) -> PathBuf {
+        let release = self.path("release.json");
+        let measurement = ReleaseMeasurement {
+            format: ReleaseMeasurement::FORMAT,
+            name: "holdfast".into(),
+            version: "0.1.0".into(),
+            profile: "release".into(),
+            security_version: 1,
+            pcr11: vec![PhaseMeasurement { phase: "enter-initrd".into(), sha256: kernel_pcr() }],
+            uki_sha256: [1; 32],
+            root_hash: [2; 32],
+        };
+        std::fs::write(&release, serde_json::to_vec(&measurement).unwrap()).unwrap();
+        self.operate(&["release", "publish", release.to_str().unwrap()]).await;
+
+        let key = self.path("site-signing.key");
+        let pem = p256::SecretKey::random(&mut rand_core::OsRng)
+            .to_pkcs8_pem(p256::pkcs8::LineEnding::LF)
+            .unwrap();
+        std::fs::write(&key, pem.as_bytes()).unwrap();
+        let site = self.path("site.toml");
+        let [enrol_url, device_url, _] = self.addresses.map(|address| format!("https://{address}"));
+        self.operate(&[
+            "site",
+            "new",
+            "--tenant",
+            "demo",
+            "--edge-id-source",
+            "dmi-serial",
+            "--enrol-url",
+            &enrol_url,
+            "--device-url",
+            &device_url,
+            "--key",
+            key.to_str().unwrap(),
+            "--out",
+            site.to_str().unwrap(),
+        ])
+        .await;
+        site
+    }
+
+    /// Runs a command of `holdfast-cloud`, which must succeed.
+    pub async fn operate(&self, arguments: &[&str]) {
+        let data = self.data();
+        let program = ["holdfast-cloud", "--data", data.to_str().unwrap()];
+        let all = program.iter().chain(arguments);
+        let code = run(Arguments::try_parse_from(all).unwrap()).await;
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS), "{arguments:?}");
+    }
+
+    /// Asks the management API.
+    pub async fn get(&self, path: &str) -> Value {
+        let folder = DataFolder::at(&self.data());
+        let root = std::fs::read(folder.root_certificate()).unwrap();
+        let key = std::fs::read_to_string(folder.admin_key()).unwrap();
+        let server = format!("https://{}", self.addresses[2]);
+        Client::new(&server, &root, key.trim()).unwrap().get(path).await.unwrap()
+    }
+
+    /// The devices of the registry, as (device id, state).
+    pub async fn devices(&self) -> Vec<(String, String)> {
+        let store = &self.server.as_ref().unwrap().app().store;
+        let devices =
+            store.devices(DeviceFilter { limit: 100, ..DeviceFilter::default() }).await.unwrap();
+        devices
+            .into_iter()
+            .map(|device| (device.id.to_string(), device.state.to_string()))
+            .collect()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// The value of PCR 11 after [`KERNEL_PCR`] was extended into it.
+fn kernel_pcr() -> [u8; 32] {
+    holdfast_attestation::hash::sha256(&[&[0; 32], &KERNEL_PCR])
+}
+
+/// The SHA-256 of a file, as it is measured.
+pub fn measurement(path: &Path) -> [u8; 32] {
+    holdfast_attestation::hash::sha256(&[&std::fs::read(path).unwrap()])
+}

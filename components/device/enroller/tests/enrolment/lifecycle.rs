@@ -1,0 +1,187 @@
+//! An identity's life when all goes well.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use holdfast_enroll::certificate::Chain;
+use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::cloud::Cloud;
+use crate::device::Device;
+
+const DAY: u64 = 86_400;
+
+async fn registered(cloud: &Cloud, device: &Device, serial: &str) -> String {
+    let daemon = device.start();
+    let ek = daemon.wait_for("enroller started").field("ek_sha256").to_owned();
+    daemon.stop();
+    cloud.operate(&["device", "register", serial, "--ek-sha256", &ek]).await;
+    ek
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn first_boot_enrols_and_later_boots_keep_the_identity_also_offline() {
+    let mut cloud = Cloud::start().await;
+    let site = cloud.make_site().await;
+    let device = Device::new("sn-0001", &site);
+    let ek = registered(&cloud, &device, "SN-0001").await;
+
+    let daemon = device.start();
+    let started = daemon.wait_for("enroller started");
+    assert_eq!((started.field("edge_id"), started.field("ek_sha256")), ("SN-0001", ek.as_str()));
+    let enrolled = daemon.wait_for("enrolled");
+    let active = daemon.wait_for("active");
+    assert_eq!(active.field("offline"), "false");
+    let device_id = enrolled.field("device_id").to_owned();
+    assert_eq!(cloud.devices().await, [(device_id.clone(), "active".to_owned())]);
+
+    let identity = device.bus.identity().await;
+    assert_eq!(identity.state().await.unwrap(), "active");
+    assert_eq!(identity.edge_id().await.unwrap(), "SN-0001");
+    assert_eq!(identity.device_id().await.unwrap(), device_id);
+    assert_eq!(identity.ek_sha256().await.unwrap(), ek);
+    assert_eq!(identity.tenant().await.unwrap(), "demo");
+    assert_eq!(identity.signature_mode().await.unwrap(), "tpm-pss");
+    assert_eq!(identity.last_error_code().await.unwrap(), "");
+    let chain = Chain::from_pem(&identity.get_certificate_chain().await.unwrap()).unwrap();
+    assert_eq!(identity.certificate_expires().await.unwrap(), chain.not_after());
+    let renewal = identity.next_renewal().await.unwrap();
+    assert!(renewal > chain.not_before() + 49 * DAY && renewal < chain.not_after() - 18 * DAY);
+    let checks: serde_json::Value = serde_json::from_str(&identity.check().await.unwrap()).unwrap();
+    for check in checks.as_array().unwrap() {
+        assert_eq!(check["outcome"], "ok", "{check}");
+    }
+    let public_key = device.read_state("device.pub");
+    daemon.stop();
+
+    cloud.stop().await;
+    let daemon = device.start();
+    let active = daemon.wait_for("active");
+    assert_eq!((active.field("device_id"), active.field("offline")), (device_id.as_str(), "true"));
+    let identity = device.bus.identity().await;
+    assert_eq!(identity.state().await.unwrap(), "active");
+    cloud.resume().await;
+    let active = daemon.wait_for("active");
+    assert_eq!((active.field("device_id"), active.field("offline")), (device_id.as_str(), "false"));
+    assert_eq!(device.read_state("device.pub"), public_key);
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_sign_for_those_who_may() {
+    let cloud = Cloud::start().await;
+    let site = cloud.make_site().await;
+    let mut device = Device::new("SN-0002", &site);
+    device.arguments = ["--signature-mode", "software-pss"].map(str::to_owned).to_vec();
+
+    let digest: [u8; 32] = Sha256::digest(b"checkpoint").into();
+    let daemon = device.start();
+    let ek = daemon.wait_for("enroller started").field("ek_sha256").to_owned();
+    daemon.wait_for("refused");
+    let identity = device.bus.identity().await;
+    identity.sign("audit", "ecdsa-p256-sha256", &digest).await.unwrap();
+    let error = identity.sign("device", "rsa-pss-sha256", &digest).await.unwrap_err();
+    assert!(error.to_string().contains("no identity yet"), "{error}");
+    let error = identity.sign("audit", "rsa-pss-sha256", &digest).await.unwrap_err();
+    assert!(error.to_string().contains("AccessDenied"), "{error}");
+
+    cloud.operate(&["device", "register", "SN-0002", "--ek-sha256", &ek]).await;
+    daemon.wait_for("active");
+    assert_eq!(identity.signature_mode().await.unwrap(), "software-pss");
+    let signature = identity.sign("device", "rsa-pss-sha256", &digest).await.unwrap();
+    let chain = Chain::from_pem(&identity.get_certificate_chain().await.unwrap()).unwrap();
+    let spki = chain.spki().unwrap();
+    let spki = spki::SubjectPublicKeyInfoRef::try_from(spki.as_slice()).unwrap();
+    ring::signature::UnparsedPublicKey::new(
+        &ring::signature::RSA_PSS_2048_8192_SHA256,
+        spki.subject_public_key.raw_bytes(),
+    )
+    .verify(b"checkpoint", &signature)
+    .unwrap();
+
+    let audit_key = holdfast_tpm::KeyBlob::from_pem(&device.read_state("audit.tss")).unwrap();
+    let spki = holdfast_enroll::est::spki_of(&audit_key).unwrap();
+    let spki = spki::SubjectPublicKeyInfoRef::try_from(spki.as_slice()).unwrap();
+    let point = spki.subject_public_key.raw_bytes();
+    let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).unwrap();
+    let signature = identity.sign("audit", "ecdsa-p256-sha256", &digest).await.unwrap();
+    let signature = p256::ecdsa::Signature::from_der(&signature).unwrap();
+    key.verify_prehash(&digest, &signature).unwrap();
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_whose_certificate_expired_in_a_drawer_comes_back_by_itself() {
+    let mut cloud = Cloud::start().await;
+    let site = cloud.make_site().await;
+    let device = Device::new("SN-0003", &site);
+    registered(&cloud, &device, "SN-0003").await;
+    let daemon = device.start();
+    let device_id = daemon.wait_for("active").field("device_id").to_owned();
+    daemon.stop();
+    let first = device.read_state("device.crt");
+
+    // Longer than the certificate's and the server's; the image is younger than both.
+    let away = 400 * DAY;
+    cloud.stop().await;
+    cloud.advance(i64::try_from(away).unwrap());
+    cloud.resume().await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    device.set_build_time(now.as_secs() + away - DAY);
+
+    let daemon = device.start();
+    assert_eq!(daemon.wait_for("enrolled").field("device_id"), device_id);
+    assert_eq!(daemon.wait_for("active").field("offline"), "false");
+    assert_ne!(device.read_state("device.crt"), first);
+    assert_eq!(cloud.devices().await, [(device_id, "active".to_owned())]);
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_certificate_newer_than_the_image_and_the_clock_is_accepted() {
+    let mut cloud = Cloud::start().await;
+    let site = cloud.make_site().await;
+    let device = Device::new("SN-0004", &site);
+    registered(&cloud, &device, "SN-0004").await;
+    // The device's clock now stands two years before the server's certificate begins.
+    cloud.stop().await;
+    cloud.advance(i64::try_from(730 * DAY).unwrap());
+    cloud.resume().await;
+    let daemon = device.start();
+    assert_eq!(daemon.wait_for("active").field("offline"), "false");
+    let last_seen: u64 = device.read_state("last-seen").trim().parse().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert!(last_seen > now.as_secs() + 729 * DAY, "the server's time was not taken");
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_renewed_in_time_with_a_new_key_while_the_device_stays_active() {
+    let mut cloud = Cloud::start().await;
+    let site = cloud.make_site().await;
+    let device = Device::new("SN-0005", &site);
+    registered(&cloud, &device, "SN-0005").await;
+    let daemon = device.start();
+    let device_id = daemon.wait_for("active").field("device_id").to_owned();
+    daemon.stop();
+    let (key, certificate) = (device.read_state("device.tss"), device.read_state("device.crt"));
+
+    cloud.stop().await;
+    cloud.advance(i64::try_from(72 * DAY).unwrap());
+    cloud.resume().await;
+    let daemon = device.start();
+    daemon.wait_for("active");
+    let identity = device.bus.identity().await;
+    let mut transitions = identity.receive_state_transition().await.unwrap();
+    let mut renewals = identity.receive_certificate_renewed().await.unwrap();
+    if device.read_state("device.crt") == certificate {
+        tokio::time::timeout(Duration::from_secs(60), renewals.next()).await.unwrap().unwrap();
+    }
+    assert_eq!(identity.state().await.unwrap(), "active");
+    assert!(transitions.next().now_or_never().is_none(), "the device left the state active");
+    assert_ne!(device.read_state("device.tss"), key);
+    assert_ne!(device.read_state("device.crt"), certificate);
+    assert_eq!(cloud.devices().await, [(device_id, "active".to_owned())]);
+    daemon.stop();
+}
