@@ -194,7 +194,7 @@ impl Machine {
     fn add_platform(&self, line: &mut Line) {
         line.0.extend(["-nodefaults", "-no-user-config"].map(str::to_owned));
         line.add("-display", "none");
-        line.add("-machine", "q35,smm=on,vmport=off");
+        line.add("-machine", "q35,smm=on,vmport=off,sata=off,smbus=off");
         let (accelerator, fitting_cpu) = match self.accelerator {
             Accelerator::Kvm => ("kvm", "host"),
             Accelerator::Software => ("tcg,thread=multi", "max"),

@@ -48,7 +48,7 @@ fn values(machine: &Machine, option: &str) -> Vec<String> {
 #[test]
 fn the_command_line_of_a_usual_device() {
     let expected = "\
-        -nodefaults -no-user-config -display none -machine q35,smm=on,vmport=off \
+        -nodefaults -no-user-config -display none -machine q35,smm=on,vmport=off,sata=off,smbus=off \
         -accel tcg,thread=multi -cpu max -smp 2 -m 1024 -rtc base=utc \
         -smbios type=1,manufacturer=Holdfast,product=Virtual_device,serial=SN,,1,\
         uuid=11111111-2222-3333-4444-555555555555 \

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Read},
+    io::Read,
     path::{Component, Path, PathBuf},
 };
 
@@ -97,8 +97,8 @@ fn take(from: &mut impl Read, size: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn skip(from: &mut impl Read, size: usize) -> io::Result<()> {
-    io::copy(&mut from.take(size as u64), &mut io::sink()).map(drop)
+fn skip(from: &mut impl Read, size: usize) -> Result<()> {
+    take(from, size).map(drop)
 }
 
 fn pad(size: usize) -> usize {
@@ -177,7 +177,7 @@ mod tests {
         let mut writer = Writer::default();
         writer.file("a", b"12345", false);
         let bytes = writer.finish();
-        for length in 0..bytes.len() - 2 {
+        for length in 0..bytes.len() {
             assert!(read(&bytes[..length]).is_err(), "{length}");
         }
     }

@@ -36,15 +36,17 @@ pub fn build(root: &Root, layout: &layout::Initrd, program: &[u8]) -> Result<Vec
         let _ = writeln!(dep, "{name}: {needs}");
         archive.file(&format!("modules/{name}.ko"), content, false);
     }
-    let drivers: BTreeSet<String> = layout.drivers.iter().map(|n| module_name(n)).collect();
-    let alias: String = table("modules.alias")?
-        .lines()
-        .filter_map(|l| l.strip_prefix("alias ")?.rsplit_once(' '))
-        .filter(|(_, name)| drivers.contains(&module_name(name)))
-        .fold(String::new(), |mut text, (pattern, name)| {
-            let _ = writeln!(text, "{pattern} {}", module_name(name));
-            text
-        });
+    let aliases = table("modules.alias")?;
+    let mut alias = String::new();
+    for driver in layout.drivers.iter().map(|n| module_name(n)) {
+        for (pattern, _) in aliases
+            .lines()
+            .filter_map(|l| l.strip_prefix("alias ")?.rsplit_once(' '))
+            .filter(|(_, name)| module_name(name) == driver)
+        {
+            let _ = writeln!(alias, "{pattern} {driver}");
+        }
+    }
     let base_names: Vec<String> = layout.base.iter().map(|n| module_name(n)).collect();
     archive.file("modules/base", base_names.join("\n").as_bytes(), false);
     archive.file("modules/dep", dep.as_bytes(), false);

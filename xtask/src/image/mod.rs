@@ -353,8 +353,7 @@ impl Builder<'_> {
             root.put_tree(&profile)?;
         }
         for (program, _) in binaries::DEVICE {
-            let place = if *program == "holdfast" { "usr/bin" } else { "usr/lib/holdfast" };
-            root.put(&format!("{place}/{program}"), fs::read(self.programs.join(program))?, true);
+            root.put(&format!("usr/bin/{program}"), fs::read(self.programs.join(program))?, true);
         }
         for (name, text) in self.layout.repart_definitions() {
             root.put(&format!("usr/lib/holdfast/repart.d/{name}"), text, false);

@@ -41,11 +41,13 @@ pub fn find(modules: &mut Modules) -> Result<BootDisk, InitError> {
     let esp = loader_partition()?;
     let start = Instant::now();
     loop {
-        modules.load_drivers();
         for name in disk_names() {
             if let Some(table) = table_of(&name).filter(|t| holds(t, esp)) {
                 return Ok(BootDisk { name, table });
             }
+        }
+        if modules.load_next_driver() {
+            continue;
         }
         if start.elapsed() > PATIENCE {
             return Err(InitError::BootDisk(format!(

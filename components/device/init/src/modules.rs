@@ -59,27 +59,24 @@ impl Modules {
         Ok(())
     }
 
-    /// Loads the drivers of all devices that the kernel has found so far. A driver that does not
-    /// load is passed over: if the boot disk needs it, the disk will be missed.
-    pub fn load_drivers(&mut self) {
-        for modalias in device_aliases() {
-            for name in self.drivers_of(&modalias) {
-                if let Err(error) = self.load(&name) {
-                    crate::say(&error.to_string());
-                    self.loaded.insert(name);
-                }
-            }
+    /// Loads one more driver of the devices that the kernel has found so far, in the order of the
+    /// image's list; says whether there was one. A driver that does not load is passed over: if the
+    /// boot disk needs it, the disk will be missed.
+    pub fn load_next_driver(&mut self) -> bool {
+        let devices = device_aliases();
+        let Some(name) = self.next_driver(&devices) else { return false };
+        if let Err(error) = self.load(&name) {
+            crate::say(&error.to_string());
         }
+        true
     }
 
-    fn drivers_of(&self, modalias: &str) -> Vec<String> {
+    fn next_driver(&self, devices: &BTreeSet<String>) -> Option<String> {
         self.aliases
             .iter()
-            .filter(|(pattern, name)| {
-                !self.loaded.contains(name) && glob(pattern.as_bytes(), modalias.as_bytes())
-            })
+            .filter(|(_, name)| !self.loaded.contains(name))
+            .find(|(pattern, _)| devices.iter().any(|d| glob(pattern.as_bytes(), d.as_bytes())))
             .map(|(_, name)| name.clone())
-            .collect()
     }
 
     fn load(&mut self, name: &str) -> Result<(), InitError> {
@@ -175,15 +172,18 @@ mod tests {
     }
 
     #[test]
-    fn drivers_are_found_by_alias_once() {
+    fn drivers_are_found_by_alias_in_the_order_of_the_list() {
         let mut modules = Modules::parse(
-            "dm-mod",
+            "dm_mod",
             "virtio_blk:\nsd_mod: scsi_mod\n",
-            "virtio:d00000002v* virtio_blk\n",
+            "virtio:d00000002v* virtio_blk\nscsi:t-0x00* sd_mod\n",
         );
-        assert_eq!(modules.drivers_of("virtio:d00000002v1"), ["virtio_blk"]);
+        let devices = ["scsi:t-0x00", "virtio:d00000002v1"].map(String::from).into();
         assert_eq!(modules.dependencies["sd_mod"], ["scsi_mod"]);
+        assert_eq!(modules.next_driver(&devices).as_deref(), Some("virtio_blk"));
         modules.loaded.insert("virtio_blk".into());
-        assert!(modules.drivers_of("virtio:d00000002v1").is_empty());
+        assert_eq!(modules.next_driver(&devices).as_deref(), Some("sd_mod"));
+        modules.loaded.insert("sd_mod".into());
+        assert_eq!(modules.next_driver(&devices), None);
     }
 }
