@@ -140,7 +140,7 @@ impl Console {
     }
 
     /// Every byte from now on, escape sequences too.
-    pub(crate) fn listen(&self) -> mpsc::Receiver<Vec<u8>> {
+    pub fn listen(&self) -> mpsc::Receiver<Vec<u8>> {
         let (sender, receiver) = mpsc::channel();
         let mut state = self.shared.lock();
         if !state.ended {

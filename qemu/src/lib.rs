@@ -41,11 +41,11 @@ pub use machine::{
     Watchdog,
 };
 pub use power::{CutMoment, PowerCutPlan, PowerCutReport};
-pub use process::CpuTime;
+pub use process::{CpuTime, Process};
 pub use qmp::{Event, Qmp};
 pub use rng::Rng;
 pub use swtpm::{EkInfo, LocalCa, Swtpm, SwtpmProcess};
-pub use terminal::Detached;
+pub use terminal::{Detached, Terminal, Typed};
 pub use toolchain::Toolchain;
 pub use usb::UsbDevice;
 

@@ -2,6 +2,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
@@ -45,7 +46,7 @@ impl CpuTime {
 
 /// A child process that ends with its owner.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     command: String,
     log: PathBuf,
@@ -56,8 +57,8 @@ impl Process {
     /// Starts `program` with its standard output and error appended to the file `log`.
     ///
     /// Where util-linux's setpriv is there, the kernel kills the child when this process dies, so
-    /// that a killed test leaves no QEMU behind.
-    pub(crate) fn start(mut command: Vec<String>, env: &Environment, log: &Path) -> Result<Self> {
+    /// that a killed test leaves no QEMU behind. Keys typed at the terminal signal the owner only.
+    pub fn start(mut command: Vec<String>, env: &Environment, log: &Path) -> Result<Self> {
         let shown = shell_line(&command);
         let setpriv = Path::new("/usr/bin/setpriv");
         if setpriv.exists() {
@@ -72,16 +73,18 @@ impl Process {
         };
         let mut job = Command::new(program);
         job.args(arguments).stdin(Stdio::null()).stdout(output).stderr(errors);
-        job.envs(env.iter().map(|(name, value)| (name, value)));
+        job.process_group(0).envs(env.iter().map(|(name, value)| (name, value)));
         let child = spawn(job).map_err(|source| Error::Start { command: shown.clone(), source })?;
         Ok(Self { child, command: shown, log: log.to_owned(), ended: None })
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub(crate) fn cpu_time(&self) -> CpuTime {
+    /// Processor time used so far, or until its end.
+    pub fn cpu_time(&self) -> CpuTime {
         self.ended
             .map(|(_, time)| time)
             .or_else(|| CpuTime::of(self.child.id()))
@@ -89,7 +92,7 @@ impl Process {
     }
 
     /// How it ended, if it has.
-    pub(crate) fn poll(&mut self) -> Option<ExitStatus> {
+    pub fn poll(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() && self.is_zombie() {
             // Its times are gone once it is reaped.
             let time = CpuTime::of(self.child.id()).unwrap_or_default();
@@ -98,7 +101,8 @@ impl Process {
         self.ended.map(|(status, _)| status)
     }
 
-    pub(crate) fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
+    /// Waits for its end; how it ended, or nothing when time is up.
+    pub fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
         let end = Instant::now() + timeout;
         loop {
             if let Some(status) = self.poll() {
@@ -112,7 +116,7 @@ impl Process {
     }
 
     /// Kills it at once and reaps it.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         while self.poll().is_none() && !matches!(self.child.try_wait(), Err(_) | Ok(Some(_))) {
             thread::sleep(Duration::from_millis(1));
@@ -120,7 +124,7 @@ impl Process {
     }
 
     /// Asks it to end; kills it after `grace`.
-    pub(crate) fn terminate(&mut self, grace: Duration) {
+    pub fn terminate(&mut self, grace: Duration) {
         self.signal(Signal::TERM);
         if self.wait(grace).is_none() {
             self.kill();
@@ -128,7 +132,7 @@ impl Process {
     }
 
     /// The error for a process that should not have ended yet.
-    pub(crate) fn failure(&mut self) -> Error {
+    pub fn failure(&mut self) -> Error {
         let status = self.poll().map_or_else(|| "no answer".to_owned(), |s| s.to_string());
         Error::Command { command: self.command.clone(), status, output: tail_of(&self.log) }
     }

@@ -27,38 +27,93 @@ impl Console {
     /// Connects this program's terminal to the console until the person presses Ctrl-] and another
     /// key (Ctrl-] twice sends one to the device), or the device ends.
     pub fn attach(&self) -> Result<Detached> {
-        let _raw = RawMode::enter()?;
+        let mut terminal = Terminal::enter()?;
         let output = self.listen();
-        let mut keys = Keys::default();
         loop {
-            let mut out = io::stdout().lock();
             loop {
                 match output.try_recv() {
-                    Ok(bytes) => out.write_all(&bytes).map_err(terminal)?,
+                    Ok(bytes) => terminal.show(&bytes)?,
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return Ok(Detached::Ended),
                 }
             }
-            out.flush().map_err(terminal)?;
-            drop(out);
-            if !input_ready(Duration::from_millis(20))? {
-                continue;
-            }
-            let mut buffer = [0; 256];
-            let length = rustix::io::read(stdin(), &mut buffer).map_err(terminal)?;
-            if length == 0 {
-                // Whatever the device still says to the last input is worth showing.
-                thread::sleep(Duration::from_millis(200));
-                return Ok(Detached::InputClosed);
-            }
-            let (typed, detached) = keys.take(&buffer[..length]);
-            if !typed.is_empty() {
-                self.send(&typed)?;
-            }
-            if let Some(key) = detached {
-                return Ok(Detached::Key(key));
+            match terminal.typed(Duration::from_millis(20))? {
+                Typed::Nothing => {}
+                Typed::Bytes(bytes) => self.send(&bytes)?,
+                Typed::Key { before, key } => {
+                    self.send(&before)?;
+                    return Ok(Detached::Key(key));
+                }
+                Typed::Closed => {
+                    // Whatever the device still says to the last input is worth showing.
+                    thread::sleep(Duration::from_millis(200));
+                    return Ok(Detached::InputClosed);
+                }
             }
         }
+    }
+}
+
+/// This program's terminal while its keys belong to a device: every key arrives as it is typed,
+/// and only Ctrl-] is this program's own.
+pub struct Terminal {
+    keys: Keys,
+    _raw: RawMode,
+}
+
+/// What came from the keyboard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Typed {
+    /// No key in time.
+    Nothing,
+    /// Keys for the device.
+    Bytes(Vec<u8>),
+    /// The escape key and then `key`.
+    Key {
+        /// Keys for the device that were typed before.
+        before: Vec<u8>,
+        /// The key after the escape key.
+        key: u8,
+    },
+    /// Standard input has ended.
+    Closed,
+}
+
+impl Terminal {
+    /// Takes the terminal until the value is dropped. Without a terminal on standard input its
+    /// bytes are still read.
+    pub fn enter() -> Result<Self> {
+        Ok(Self { keys: Keys::default(), _raw: RawMode::enter()? })
+    }
+
+    /// Shows bytes as they are.
+    pub fn show(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(terminal)
+    }
+
+    /// Waits for keys.
+    pub fn typed(&mut self, timeout: Duration) -> Result<Typed> {
+        if !input_ready(timeout)? {
+            return Ok(Typed::Nothing);
+        }
+        let mut buffer = [0; 256];
+        let length = rustix::io::read(stdin(), &mut buffer).map_err(terminal)?;
+        if length == 0 {
+            return Ok(Typed::Closed);
+        }
+        let (before, key) = self.keys.take(&buffer[..length]);
+        Ok(match key {
+            Some(key) => Typed::Key { before, key },
+            None if before.is_empty() => Typed::Nothing,
+            None => Typed::Bytes(before),
+        })
+    }
+}
+
+impl std::fmt::Debug for Terminal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Terminal").finish_non_exhaustive()
     }
 }
 
