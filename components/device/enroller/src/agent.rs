@@ -20,6 +20,7 @@ use crate::edge_id::Places;
 use crate::keyring::Keyring;
 use crate::milestone::{self, Milestone};
 use crate::options::Options;
+use crate::recorder::Recorder;
 use crate::retry::Jitter;
 use crate::state::{Action, Event, Holding, Machine};
 use crate::store::{Held, Store};
@@ -34,13 +35,14 @@ pub type OpenStore = Box<dyn FnMut() -> std::io::Result<Store> + Send>;
 /// The device's identity in the making.
 pub struct Agent {
     options: Options,
+    tpm: TpmOwner,
     clock: Arc<Clock>,
     status: StatusPublisher,
     keyring: Keyring,
+    recorder: Recorder,
     open_store: OpenStore,
     machine: Machine,
     store: Option<Store>,
-    tpm: TpmOwner,
     site: Option<SiteContext>,
     device: Option<DeviceContext>,
     held: Held,
@@ -48,6 +50,20 @@ pub struct Agent {
     last_request_id: String,
     shown: Shown,
     settled: Option<oneshot::Sender<()>>,
+}
+
+/// What the agent shares with the rest of the daemon.
+pub struct Parts {
+    /// The TPM.
+    pub tpm: TpmOwner,
+    /// The time.
+    pub clock: Arc<Clock>,
+    /// Where the state is shown.
+    pub status: StatusPublisher,
+    /// Where keys are handed out.
+    pub keyring: Keyring,
+    /// Where the agent's acts are recorded.
+    pub recorder: Recorder,
 }
 
 /// What does not change while the daemon runs.
@@ -68,26 +84,24 @@ struct Shown {
 }
 
 impl Agent {
-    /// An agent that shows its progress through a publisher and a keyring. `settled` is told when
-    /// the state is known for the first time.
+    /// An agent. `settled` is told when the state is known for the first time.
     pub fn new(
         options: Options,
-        tpm: TpmOwner,
-        clock: Arc<Clock>,
-        status: StatusPublisher,
-        keyring: Keyring,
+        parts: Parts,
         open_store: OpenStore,
         settled: oneshot::Sender<()>,
     ) -> Self {
+        let Parts { tpm, clock, status, keyring, recorder } = parts;
         Self {
             options,
+            tpm,
             clock,
             status,
             keyring,
+            recorder,
             open_store,
             machine: Machine::new(),
             store: None,
-            tpm,
             site: None,
             device: None,
             held: Held::default(),
@@ -116,7 +130,7 @@ impl Agent {
             Action::Prepare => self.prepare().await,
             Action::Enrol => self.enrol().await,
             Action::Confirm => self.confirm().await,
-            Action::Promote => self.promote(),
+            Action::Promote => self.promote().await,
             Action::Wait(wait) => {
                 tokio::time::sleep(wait).await;
                 Event::WaitOver

@@ -17,6 +17,7 @@ pub mod log;
 pub mod milestone;
 pub mod options;
 pub mod peer;
+pub mod recorder;
 pub mod refusal;
 pub mod retry;
 pub mod run;

@@ -11,16 +11,20 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use zbus::connection::Builder;
 
-use crate::agent::{Agent, OpenStore};
+use crate::agent::{Agent, OpenStore, Parts};
 use crate::clock::{Clock, SystemTimeSource};
 use crate::disk::Folder;
 use crate::est;
 use crate::keyring::Keyring;
 use crate::options::{self, ConfigError, Options, Release};
+use crate::recorder::Recorder;
 use crate::retry::SystemJitter;
 use crate::service::{BootPolicyFiles, Service};
 use crate::store::Store;
 use crate::tpm_owner::TpmOwner;
+
+/// The daemon's name in audit records.
+const DAEMON: &str = "enroller";
 
 /// The daemon cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +65,9 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let keyring = Keyring::default();
 
     let sink = Arc::new(JournalSink::at(&options.journal));
-    let guard =
-        Guard::new("enroller", groups, sink).map_err(|error| RunError::Audit(error.to_string()))?;
+    let unnamed = |error: holdfast_audit_log::Error| RunError::Audit(error.to_string());
+    let recorder = Recorder::new(DAEMON, Arc::<JournalSink>::clone(&sink)).map_err(unnamed)?;
+    let guard = Guard::new(DAEMON, groups, sink).map_err(unnamed)?;
     let tpm = TpmOwner::start(options.tcti.clone()).map_err(RunError::Thread)?;
     let service = Service::new(
         tpm.clone(),
@@ -88,7 +93,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
 
     let (settled, is_settled) = oneshot::channel();
     let store = open_store(options.state.clone());
-    let agent = Agent::new(options, tpm.clone(), clock, status, keyring, store, settled);
+    let parts = Parts { tpm: tpm.clone(), clock, status, keyring, recorder };
+    let agent = Agent::new(options, parts, store, settled);
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let mut jitter = SystemJitter;

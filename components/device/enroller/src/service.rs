@@ -155,7 +155,7 @@ fn not_ours(error: &JobError) -> CallError {
         JobError::Gone(_) | JobError::Tpm(TpmError::Open { .. } | TpmError::OutOfSlots { .. }) => {
             ErrorKind::Tpm
         }
-        _ => ErrorKind::NotOurs,
+        JobError::Tpm(_) => ErrorKind::NotOurs,
     };
     let text = format!(
         "the sealed bytes do not open here: {error}; they open only on the TPM, and under a system \

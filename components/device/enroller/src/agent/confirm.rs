@@ -8,6 +8,7 @@ use rustls::ClientConfig;
 use crate::certificate::Chain;
 use crate::clock::Validity;
 use crate::device_api::{self, Reply, SelfReport};
+use crate::recorder::ACTIVATE;
 use crate::state::{Event, Holding, Problem};
 use crate::store::Identity;
 use crate::tls::{self, TpmKey};
@@ -105,11 +106,11 @@ impl Agent {
         Ok(())
     }
 
-    pub(super) fn promote(&mut self) -> Event {
-        self.try_promote().unwrap_or_else(|event| event)
+    pub(super) async fn promote(&mut self) -> Event {
+        self.try_promote().await.unwrap_or_else(|event| event)
     }
 
-    fn try_promote(&mut self) -> Result<Event, Event> {
+    async fn try_promote(&mut self) -> Result<Event, Event> {
         let Some(store) = &mut self.store else {
             return Err(failed("not-prepared", &"nothing is prepared yet"));
         };
@@ -123,6 +124,9 @@ impl Agent {
         };
         let key = Arc::new(KeyBlob::from_pem(&identity.key)?);
         self.hand_out(key, &identity.chain)?;
+        let serial = identity.chain.serial();
+        let arguments: [&[u8]; 1] = [serial.as_bytes()];
+        self.recorder.done(ACTIVATE, identity.chain.device_id(), &arguments).await;
         self.held.active = Some(identity);
         Ok(Event::Promoted)
     }

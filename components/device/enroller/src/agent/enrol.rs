@@ -7,6 +7,7 @@ use holdfast_tpm::{KeyBlob, SignatureMode, Tpm};
 use crate::certificate::Chain;
 use crate::est::{Decision, Enrolment};
 use crate::milestone::{self, Milestone};
+use crate::recorder::ENROL;
 use crate::state::{Event, Problem};
 use crate::store::Pending;
 use crate::tls;
@@ -42,7 +43,7 @@ impl Agent {
                     ),
                     retry_after: None,
                 })?;
-                self.keep(chain)
+                self.keep(chain).await
             }
             Decision::Refused(rejection) => {
                 self.last_request_id.clone_from(&rejection.request_id);
@@ -73,7 +74,7 @@ impl Agent {
     }
 
     /// Pins the site at the first certificate, then stores the certificate.
-    fn keep(&mut self, chain: Chain) -> Result<Event, Event> {
+    async fn keep(&mut self, chain: Chain) -> Result<Event, Event> {
         let (Some(site), Some(device), Some(store)) = (&self.site, &self.device, &mut self.store)
         else {
             return Err(failed("not-prepared", &"nothing is prepared yet"));
@@ -84,6 +85,8 @@ impl Agent {
             self.held.pin = Some(pin);
         }
         store.put_pending_certificate(&chain)?;
+        let serial = chain.serial();
+        self.recorder.done(ENROL, chain.device_id(), &[serial.as_bytes()]).await;
         milestone::print(Milestone::Enrolled { device_id: chain.device_id() });
         if let Some(pending) = &mut self.held.pending {
             pending.chain = Some(chain);

@@ -4,20 +4,28 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser as _;
 use holdfast_attestation::pcr::{PhaseMeasurement, ReleaseMeasurement};
-use holdfast_cloud::ca::{Passphrases, ServerNames};
+use holdfast_cloud::ca::{Passphrases, ServerCertificate, ServerNames};
 use holdfast_cloud::cli::{Arguments, Client, run};
-use holdfast_cloud::clock::ManualClock;
+use holdfast_cloud::clock::{Clock as _, ManualClock};
 use holdfast_cloud::data::DataFolder;
 use holdfast_cloud::est::EnrolmentRates;
 use holdfast_cloud::server::{Configuration, Server};
 use holdfast_cloud::store::DeviceFilter;
-use holdfast_cloud::tls::Rate;
+use holdfast_cloud::tls::{
+    Listener, Rate, ServerIdentity, Timeouts, device_config, enrolment_config,
+};
+use holdfast_cloud::{device_api, est};
 use p256::pkcs8::EncodePrivateKey as _;
+use rustls::time_provider::TimeProvider;
+use rustls_pki_types::UnixTime;
 use serde_json::Value;
 use time::OffsetDateTime;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// PCR 11 of the release that the connector knows.
 pub const KERNEL_PCR: [u8; 32] = [0x11; 32];
@@ -27,18 +35,44 @@ pub struct Cloud {
     clock: Arc<ManualClock>,
     addresses: [SocketAddr; 3],
     server: Option<Server>,
+    future: Option<Future>,
+}
+
+/// Device-facing listeners whose TLS lives in the connector's time.
+struct Future {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct CloudTime(Arc<ManualClock>);
+
+impl TimeProvider for CloudTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(self.0.now().unix_timestamp()).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
+
+const ANYWHERE: &str = "127.0.0.1:0";
+const GENEROUS: Rate = Rate { burst: 10_000, per_minute: 10_000 };
+const RATES: EnrolmentRates = EnrolmentRates { source: GENEROUS, device: GENEROUS };
+const TIMEOUTS: Timeouts =
+    Timeouts { handshake: Duration::from_secs(60), idle: Duration::from_secs(60) };
+
+fn names() -> ServerNames {
+    ServerNames::new(std::iter::empty()).unwrap()
 }
 
 impl Cloud {
-    /// Starts a connector that knows one release, whose clock is right.
+    /// Starts a connector whose clock is right.
     pub async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let mut cloud = Self {
-            folder,
+            folder: tempfile::tempdir().unwrap(),
             clock: Arc::new(ManualClock::at(OffsetDateTime::now_utc())),
-            addresses: [any; 3],
+            addresses: [ANYWHERE.parse().unwrap(); 3],
             server: None,
+            future: None,
         };
         cloud.resume().await;
         cloud
@@ -46,28 +80,62 @@ impl Cloud {
 
     /// Starts the server again at the same addresses.
     pub async fn resume(&mut self) {
-        let generous = Rate { burst: 10_000, per_minute: 10_000 };
-        let configuration = Configuration {
-            data: self.data(),
-            est: self.addresses[0],
-            device: self.addresses[1],
-            management: self.addresses[2],
-            names: ServerNames::new(std::iter::empty()).unwrap(),
-            passphrases: Passphrases::default(),
-            rates: EnrolmentRates { source: generous, device: generous },
-        };
-        let server = Server::start(configuration, self.clock.clone()).await.unwrap();
+        let server = self.serve(self.addresses).await;
         let endpoints = server.endpoints();
         self.addresses = [endpoints.est, endpoints.device, endpoints.management];
         self.server = Some(server);
     }
 
-    pub async fn stop(&mut self) {
-        self.server.take().unwrap().stop().await;
+    /// Moves on by some days: the server stops and comes back later, at the same addresses.
+    pub async fn travel(&mut self, days: i64) {
+        self.stop().await;
+        self.clock.advance(days * 86_400);
+        let server = self.serve([ANYWHERE.parse().unwrap(); 3]).await;
+        let app = server.app();
+        let tls = DataFolder::at(&self.data()).tls();
+        let certificate =
+            ServerCertificate::open_or_issue(&tls, &app.authority, &names(), app.now()).unwrap();
+        let identity = Arc::new(ServerIdentity::new(certificate).unwrap());
+        let anchors = [app.authority.root().clone(), app.authority.issuing().clone()];
+        let time = Arc::new(CloudTime(Arc::clone(&self.clock)));
+
+        let mut est_tls = enrolment_config(Arc::clone(&identity), &anchors).unwrap();
+        est_tls.time_provider = time.clone();
+        let est_router = est::router(app, RATES);
+        let est =
+            Listener::<est::Session>::bind("est", self.addresses[0], est_tls, est_router, TIMEOUTS);
+        let mut device_tls = device_config(identity, &anchors).unwrap();
+        device_tls.time_provider = time;
+        let device_router = device_api::router(app);
+        let device =
+            Listener::<()>::bind("device", self.addresses[1], device_tls, device_router, TIMEOUTS);
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(est.await.unwrap().serve(stopped.clone()));
+        tasks.spawn(device.await.unwrap().serve(stopped));
+        self.future = Some(Future { stop, tasks });
+        self.server = Some(server);
     }
 
-    pub fn advance(&self, seconds: i64) {
-        self.clock.advance(seconds);
+    async fn serve(&self, [est, device, management]: [SocketAddr; 3]) -> Server {
+        let configuration = Configuration {
+            data: self.data(),
+            est,
+            device,
+            management,
+            names: names(),
+            passphrases: Passphrases::default(),
+            rates: RATES,
+        };
+        Server::start(configuration, self.clock.clone()).await.unwrap()
+    }
+
+    pub async fn stop(&mut self) {
+        if let Some(Future { stop, mut tasks }) = self.future.take() {
+            stop.send(true).unwrap();
+            while tasks.join_next().await.is_some() {}
+        }
+        self.server.take().unwrap().stop().await;
     }
 
     /// Publishes a release and makes a site configuration.

@@ -53,7 +53,15 @@ impl Device {
 
     /// What firmware and boot do: extends the PCRs.
     pub fn measure_boot(&self) {
-        let tpm = self.tpm.open().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let tpm = loop {
+            // Just after a power cycle the software TPM may not listen yet.
+            match self.tpm.open() {
+                Ok(tpm) => break tpm,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
         tpm.pcr_extend(KERNEL_PCR_INDEX, &cloud::KERNEL_PCR).unwrap();
         tpm.pcr_extend(SITE_PCR, &measurement(&self.site)).unwrap();
     }

@@ -123,12 +123,9 @@ async fn a_device_whose_certificate_expired_in_a_drawer_comes_back_by_itself() {
     let first = device.read_state("device.crt");
 
     // Longer than the certificate's and the server's; the image is younger than both.
-    let away = 400 * DAY;
-    cloud.stop().await;
-    cloud.advance(i64::try_from(away).unwrap());
-    cloud.resume().await;
+    cloud.travel(400).await;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    device.set_build_time(now.as_secs() + away - DAY);
+    device.set_build_time(now.as_secs() + 399 * DAY);
 
     let daemon = device.start();
     assert_eq!(daemon.wait_for("enrolled").field("device_id"), device_id);
@@ -145,9 +142,7 @@ async fn a_server_certificate_newer_than_the_image_and_the_clock_is_accepted() {
     let device = Device::new("SN-0004", &site);
     registered(&cloud, &device, "SN-0004").await;
     // The device's clock now stands two years before the server's certificate begins.
-    cloud.stop().await;
-    cloud.advance(i64::try_from(730 * DAY).unwrap());
-    cloud.resume().await;
+    cloud.travel(730).await;
     let daemon = device.start();
     assert_eq!(daemon.wait_for("active").field("offline"), "false");
     let last_seen: u64 = device.read_state("last-seen").trim().parse().unwrap();
@@ -167,9 +162,7 @@ async fn a_certificate_is_renewed_in_time_with_a_new_key_while_the_device_stays_
     daemon.stop();
     let (key, certificate) = (device.read_state("device.tss"), device.read_state("device.crt"));
 
-    cloud.stop().await;
-    cloud.advance(i64::try_from(72 * DAY).unwrap());
-    cloud.resume().await;
+    cloud.travel(72).await;
     let daemon = device.start();
     daemon.wait_for("active");
     let identity = device.bus.identity().await;

@@ -6,3 +6,4 @@ mod device;
 mod interruption;
 mod lifecycle;
 mod refusals;
+mod sealing;
