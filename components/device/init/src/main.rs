@@ -51,5 +51,5 @@ fn boot() -> Result<std::convert::Infallible, InitError> {
 
 /// One line on the console through the kernel's log.
 fn say(text: &str) {
-    sys::kernel_log(&format!("<4>holdfast-init: {text}\n"));
+    sys::kernel_log(&format!("<3>holdfast-init: {text}\n"));
 }
