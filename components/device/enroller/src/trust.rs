@@ -163,3 +163,6 @@ fn judging_time(
     let seconds = clock.judging_time(latest_start);
     Ok(UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds)))
 }
+
+#[cfg(test)]
+mod tests;

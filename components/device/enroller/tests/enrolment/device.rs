@@ -22,6 +22,7 @@ pub struct Device {
     folder: tempfile::TempDir,
     site: PathBuf,
     pub arguments: Vec<String>,
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Device {
@@ -34,6 +35,7 @@ impl Device {
             folder,
             site: site.to_owned(),
             arguments: Vec::new(),
+            environment: Vec::new(),
         };
         fs::create_dir(device.path("credentials")).unwrap();
         fs::write(device.path("credentials/dmi-serial"), format!("{serial}\n")).unwrap();
@@ -94,7 +96,10 @@ impl Device {
 
     /// Starts the daemon.
     pub fn start(&self) -> Daemon {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-enroll"));
+        // As the service manager does, name the process that the watchdog is meant for.
+        let mut command = Command::new("sh");
+        command.args(["-c", "WATCHDOG_PID=$$ exec \"$@\"", "sh"]);
+        command.arg(env!("CARGO_BIN_EXE_holdfast-enroll"));
         let path = |name: &str| self.path(name).display().to_string();
         command
             .args(["--state", &path("state"), "--site", self.site.to_str().unwrap()])
@@ -105,6 +110,8 @@ impl Device {
             .args(["--pcr-signature", &path("signature.json")])
             .args(["--pcr-public-key", &path("pcr.pem")])
             .args(&self.arguments)
+            .env("TSS2_LOG", "all+NONE")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());

@@ -1,5 +1,6 @@
 //! An identity's life when all goes well.
 
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -177,4 +178,31 @@ async fn a_certificate_is_renewed_in_time_with_a_new_key_while_the_device_stays_
     assert_ne!(device.read_state("device.crt"), certificate);
     assert_eq!(cloud.devices().await, [(device_id, "active".to_owned())]);
     daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_manager_hears_when_the_state_is_known_and_that_the_daemon_lives() {
+    let cloud = Cloud::start().await;
+    let site = cloud.make_site().await;
+    let mut device = Device::new("SN-0006", &site);
+    let path = device.path("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    device.environment =
+        vec![("NOTIFY_SOCKET", path.display().to_string()), ("WATCHDOG_USEC", "300000".to_owned())];
+    let heard = || {
+        let mut buffer = [0; 256];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let until = |wanted: &str| while heard().trim() != wanted {};
+
+    let daemon = device.start();
+    until("READY=1");
+    let state = device.bus.identity().await.state().await.unwrap();
+    assert!(!["uninitialised", "preparing"].contains(&state.as_str()), "{state}");
+    until("WATCHDOG=1");
+    until("WATCHDOG=1");
+    daemon.stop();
+    until("STOPPING=1");
 }
