@@ -133,6 +133,16 @@ mod tests {
     }
 
     #[test]
+    fn the_images_policy_is_valid() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../../rootfs-overlay/usr/lib/holdfast/identity.toml");
+        parse(&path, |text| {
+            holdfast_ipc::IdentityPolicy::parse(text).map_err(|error| error.to_string())
+        })
+        .unwrap();
+    }
+
+    #[test]
     fn release_facts_are_read_and_errors_name_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("release.toml");

@@ -1,4 +1,4 @@
-//! When to try again: full jitter between one second and a ceiling that doubles.
+//! When to try again: full jitter between one second and a ceiling that grows.
 //!
 //! Full jitter (a uniform draw below the ceiling) keeps a fleet that lost its server at one moment
 //! from coming back at one moment.
@@ -38,30 +38,32 @@ impl Jitter for SystemJitter {
     }
 }
 
-/// A doubling ceiling: `first`, twice that, ... up to `longest`.
+/// A ceiling that stays at `first` for some failures, then doubles up to `longest`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Curve {
     first: Duration,
     longest: Duration,
+    /// Failures before the ceiling begins to double, at least one.
+    patient: u32,
 }
 
 impl Curve {
     /// The server said no: its operator must act, so waits grow to hours.
     pub const REFUSAL: Self =
-        Self { first: Duration::from_secs(1), longest: Duration::from_secs(6 * 3600) };
-    /// The network is not there yet: a cable may be plugged in at any moment.
+        Self { first: Duration::from_secs(1), longest: Duration::from_secs(6 * 3600), patient: 1 };
+    /// The network is not there yet: during a boot it comes within seconds, later a cable may be
+    /// plugged in at any moment.
     pub const NETWORK: Self =
-        Self { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
+        Self { first: Duration::from_secs(1), longest: Duration::from_secs(60), patient: 15 };
     /// The network is away from a device that is already active and needs nothing urgently.
-    pub const OFFLINE: Self =
-        Self { first: Duration::from_secs(5), longest: Duration::from_secs(15 * 60) };
+    pub const OFFLINE: Self = Self { longest: Duration::from_secs(15 * 60), ..Self::NETWORK };
     /// Something on the device itself: the site configuration or the TPM.
     pub const LOCAL: Self =
-        Self { first: Duration::from_secs(1), longest: Duration::from_secs(5 * 60) };
+        Self { first: Duration::from_secs(1), longest: Duration::from_secs(5 * 60), patient: 1 };
 
     /// The highest wait before the attempt that follows `failures` failures in a row.
     pub fn ceiling(self, failures: u32) -> Duration {
-        let doublings = failures.saturating_sub(1).min(31);
+        let doublings = failures.saturating_sub(self.patient).min(31);
         self.first.saturating_mul(1 << doublings).min(self.longest)
     }
 
@@ -104,8 +106,9 @@ mod tests {
             (Curve::REFUSAL, 15, 16384),
             (Curve::REFUSAL, 16, 6 * 3600),
             (Curve::REFUSAL, u32::MAX, 6 * 3600),
-            (Curve::NETWORK, 6, 32),
-            (Curve::NETWORK, 7, 60),
+            (Curve::NETWORK, 15, 1),
+            (Curve::NETWORK, 20, 32),
+            (Curve::NETWORK, 21, 60),
             (Curve::NETWORK, u32::MAX, 60),
             (Curve::OFFLINE, u32::MAX, 900),
         ];

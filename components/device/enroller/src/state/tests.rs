@@ -68,9 +68,9 @@ fn active_without_a_network_stays_active() {
             Row(Event::Started, State::Uninitialised, Action::LoadSite),
             Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
             Row(Event::Prepared(Holding::Active), State::Active, Action::Confirm),
-            Row(unreachable_server(), State::Active, wait(5)),
+            Row(unreachable_server(), State::Active, wait(1)),
             Row(Event::WaitOver, State::Active, Action::Confirm),
-            Row(unreachable_server(), State::Active, wait(10)),
+            Row(unreachable_server(), State::Active, wait(1)),
         ],
     );
     assert!(!machine.online());
@@ -104,7 +104,7 @@ fn a_suspended_device_is_refused_until_it_is_resumed() {
             Row(Event::Prepared(Holding::Active), State::Active, Action::Confirm),
             Row(refused("suspended"), State::Refused, wait(1)),
             Row(Event::WaitOver, State::Refused, Action::Confirm),
-            Row(unreachable_server(), State::Refused, wait(5)),
+            Row(unreachable_server(), State::Refused, wait(1)),
             Row(Event::WaitOver, State::Refused, Action::Confirm),
             Row(Event::Confirmed, State::Active, wait(990)),
         ],
@@ -193,7 +193,7 @@ fn renewal_keeps_the_device_active() {
             Row(Event::WaitOver, State::Active, Action::Confirm),
             Row(Event::RenewalDue, State::Active, Action::Enrol),
             Row(Event::Issued, State::Active, Action::Confirm),
-            Row(unreachable_server(), State::Active, wait(5)),
+            Row(unreachable_server(), State::Active, wait(1)),
             Row(Event::WaitOver, State::Active, Action::Confirm),
             Row(Event::CertificateRejected(problem("unknown")), State::Active, wait(4)),
             Row(Event::WaitOver, State::Active, Action::Confirm),
@@ -214,7 +214,7 @@ fn a_renewal_cut_short_goes_on_after_a_reboot() {
         vec![
             Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
             Row(Event::Prepared(Holding::Renewing), State::Active, Action::Confirm),
-            Row(unreachable_server(), State::Active, wait(5)),
+            Row(unreachable_server(), State::Active, wait(1)),
             Row(Event::WaitOver, State::Active, Action::Confirm),
             Row(Event::Confirmed, State::Active, Action::Promote),
             Row(Event::Promoted, State::Active, wait(990)),
