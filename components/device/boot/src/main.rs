@@ -1,3 +1,74 @@
-//! Before anything else may use the device: site configuration, anti-rollback gate, state volume.
+//! Before anything else may use the device: anti-rollback gate, state volume, site configuration.
+//!
+//! One program with a verb per unit. What each decides is a function of what it observes; reading
+//! the TPM and the disk is thin around it.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod boot_disk;
+mod closed;
+mod console;
+mod disk_file_system;
+mod files;
+mod nv;
+mod places;
+mod program;
+mod refusal;
+mod release;
+mod site;
+mod var;
+
+use std::process::ExitCode;
+
+use places::Places;
+
+const HELP: &str = "\
+holdfast-boot: what must hold before anything else may use this device
+
+Usage: holdfast-boot VERB [OPTION]...
+
+Verbs, each started by a unit:
+  var     Refuse a release below the anti-rollback floor and a boot that was not
+          signed; make the state volume on the first boot; open it, prove that it
+          is this device's own, and put it at /var (holdfast-var.service)
+  site    Verify the site configuration on the boot disk, measure it into PCR 14
+          and put it into /run/holdfast/site (holdfast-site.service)
+  closed  Say on every console why this device stays closed; restart while the
+          boot loader still counts tries, so that it falls back
+          (emergency.service)
+
+Options:
+  --tpm=TCTI     TPM to use; device:/dev/tpmrm0
+  --root=FOLDER  Take all files below this folder; /
+  --esp=FOLDER   Take the site configuration from this folder instead of the EFI
+                 system partition
+  -h, --help     Show this text
+
+Exit status: 0 done, 1 refused or failed, 2 wrong use.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    if arguments.iter().any(|word| word == "--help" || word == "-h") {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let Some((verb, options)) = arguments.split_first() else {
+        return usage("a verb is missing");
+    };
+    let places = match Places::from_options(options) {
+        Ok(places) => places,
+        Err(problem) => return usage(&problem),
+    };
+    match verb.as_str() {
+        "var" => var::run(&places),
+        "site" => site::run(&places),
+        "closed" => closed::run(&places),
+        _ => usage(&format!("no verb {verb:?}")),
+    }
+}
+
+fn usage(problem: &str) -> ExitCode {
+    eprintln!("holdfast-boot: {problem}; see holdfast-boot --help");
+    ExitCode::from(2)
+}

@@ -1,0 +1,266 @@
+//! The device itself: TPM, boot disk, and the volume as far as it is open.
+
+use std::path::PathBuf;
+
+use holdfast_attestation::pcr::COMMAND_LINE_PCR;
+use holdfast_disk::types;
+use holdfast_tpm::{BootPolicy, Tpm, TpmError};
+
+use super::{
+    World, create,
+    decide::{BootSignature, Marker as MarkerState, Observation, Step, Volume},
+    ext4, luks, mapping,
+    mapping::Mapping,
+    marker::{self, Marker},
+};
+use crate::{
+    boot_disk::{BootDisk, BootDiskError},
+    console::note,
+    disk_file_system::Detached,
+    files::read_text,
+    nv,
+    places::Places,
+    refusal::{Reason, Refusal},
+    release::Release,
+};
+
+/// A floor that every release reaches; committed updates raise it.
+const FIRST_FLOOR: u64 = 0;
+const PCR_KEY: &str = "usr/lib/holdfast/keys/pcr.pub";
+const BOOT_KEY: &str = "run/systemd/tpm2-pcr-public-key.pem";
+const BOOT_SIGNATURES: &str = "run/systemd/tpm2-pcr-signature.json";
+
+/// The device that this program runs on.
+pub struct Device<'a> {
+    places: &'a Places,
+    tpm: Tpm,
+    disk: BootDisk,
+    security_version: u64,
+    command_line_pcr: [u8; 32],
+    boot: Result<BootPolicy, String>,
+    made_now: bool,
+    tried: Tried,
+}
+
+/// What came of the volume in this run.
+enum Tried {
+    Nothing,
+    Failed(Volume),
+    Open { mapping: Mapping, files: Detached, marker: MarkerState },
+}
+
+impl<'a> Device<'a> {
+    /// Looks at everything that does not change in this run.
+    pub fn open(places: &'a Places) -> Result<Self, Refusal> {
+        let release = read_text(&places.at(Release::PATH))
+            .map_err(|error| error.to_string())
+            .and_then(|text| Release::parse(&text))
+            .map_err(Refusal::because(Reason::ReleaseUnreadable))?;
+        note(format_args!(
+            "release {} with security version {}",
+            release.version, release.security_version
+        ));
+        let tpm = Tpm::open(&places.tpm).map_err(tpm_refusal)?;
+        let command_line = tpm.pcr_read(&[COMMAND_LINE_PCR]).map_err(tpm_refusal)?;
+        let command_line_pcr = command_line
+            .first()
+            .map(|value| value.digest)
+            .ok_or_else(|| Refusal::new(Reason::TpmUnusable, "PCR 12 was not read"))?;
+        let disk = BootDisk::find(places).map_err(disk_refusal)?;
+        note(format_args!("boot disk {}", disk.device().display()));
+        mapping::close(places).map_err(Refusal::because(Reason::VarDoesNotOpen))?;
+        Ok(Self {
+            places,
+            tpm,
+            disk,
+            security_version: release.security_version,
+            command_line_pcr,
+            boot: boot_policy(places)?,
+            made_now: false,
+            tried: Tried::Nothing,
+        })
+    }
+
+    /// Shows the volume at `/var`.
+    pub fn attach(&mut self) -> Result<(), Refusal> {
+        let not_open = || Refusal::new(Reason::NoProgress, "the state volume is not open");
+        let Tried::Open { files, .. } = std::mem::replace(&mut self.tried, Tried::Nothing) else {
+            return Err(not_open());
+        };
+        let place = self.places.at("var");
+        files.attach(&place).map_err(|error| {
+            Refusal::new(Reason::VarDamaged, format!("mount at {}: {error}", place.display()))
+        })
+    }
+
+    /// Closes what was opened.
+    pub fn close(&mut self) {
+        self.tried = Tried::Nothing;
+        if let Err(error) = mapping::close(self.places) {
+            note(format_args!("the state volume was not closed: {error}"));
+        }
+    }
+
+    fn partition(&self) -> Result<Option<PathBuf>, Refusal> {
+        let partitions = self.disk.partitions(types::VAR).map_err(disk_refusal)?;
+        match partitions.as_slice() {
+            [one] => self.disk.partition_device(one.number).map(Some).map_err(disk_refusal),
+            _ => Ok(None),
+        }
+    }
+
+    fn policy(&self) -> Result<&BootPolicy, Refusal> {
+        self.boot.as_ref().map_err(|why| Refusal::new(Reason::BootNotSigned, why))
+    }
+
+    fn hmac(&self, message: &[u8]) -> Result<[u8; 32], Refusal> {
+        self.tpm.boot_bound_hmac(self.policy()?, message).map_err(tpm_refusal)
+    }
+
+    fn create(&mut self, former: create::Former) -> Result<(), Refusal> {
+        // A boot that is not signed would make a volume that it cannot open.
+        self.hmac(b"holdfast-boot-signed")?;
+        self.close();
+        create::create(self.places, &self.disk.device(), former)
+            .map_err(Refusal::because(Reason::VarNotCreated))?;
+        self.made_now = true;
+        Ok(())
+    }
+
+    fn try_volume(&self) -> Result<Tried, Refusal> {
+        let Some(partition) = self.partition()? else { return Ok(Tried::Nothing) };
+        let mapping = match mapping::open(self.places, &partition) {
+            Ok(mapping) => mapping,
+            Err(why) => return Ok(Tried::Failed(Volume::DoesNotOpen(why))),
+        };
+        note(format_args!("opened LUKS volume {}", mapping.luks_uuid));
+        let files = match ext4::open(&mapping.device) {
+            Ok(files) => files,
+            Err(why) => return Ok(Tried::Failed(Volume::Unmountable(why))),
+        };
+        let marker = self.check_marker(&mapping, &files)?;
+        Ok(Tried::Open { mapping, files, marker })
+    }
+
+    fn check_marker(&self, mapping: &Mapping, files: &Detached) -> Result<MarkerState, Refusal> {
+        let bytes = match files.read(marker::NAME, marker::LIMIT) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(MarkerState::Missing),
+            Err(error) => return Ok(MarkerState::Invalid(format!("{}: {error}", marker::NAME))),
+        };
+        let marker = match Marker::parse(&bytes) {
+            Ok(marker) => marker,
+            Err(why) => return Ok(MarkerState::Invalid(why)),
+        };
+        let hmac = self.hmac(&marker::message(&mapping.luks_uuid, &marker.random))?;
+        Ok(match marker.check(&mapping.luks_uuid, &hmac) {
+            Ok(()) => MarkerState::Valid,
+            Err(why) => MarkerState::Invalid(why),
+        })
+    }
+
+    fn write_marker(&mut self) -> Result<(), Refusal> {
+        let Tried::Open { mapping, files, .. } = &self.tried else { return Ok(()) };
+        let random: [u8; 32] =
+            self.tpm.random(32).map_err(tpm_refusal)?.try_into().map_err(|_| {
+                Refusal::new(Reason::TpmUnusable, "the TPM gave other than 32 random bytes")
+            })?;
+        let luks_uuid = mapping.luks_uuid.clone();
+        let hmac = self.hmac(&marker::message(&luks_uuid, &random))?;
+        let text = Marker { luks_uuid, random, hmac }.to_toml();
+        files.write(marker::NAME, text.as_bytes()).map_err(|error| {
+            Refusal::new(Reason::VarNotCreated, format!("write {}: {error}", marker::NAME))
+        })?;
+        let seen = self.check_marker(mapping, files)?;
+        if let Tried::Open { marker, .. } = &mut self.tried {
+            *marker = seen;
+        }
+        Ok(())
+    }
+}
+
+impl World for Device<'_> {
+    fn observe(&mut self) -> Result<Observation, Refusal> {
+        let partitions = self.disk.partitions(types::VAR).map_err(disk_refusal)?.len();
+        let volume = match &self.tried {
+            Tried::Failed(volume) => volume.clone(),
+            Tried::Open { marker, .. } => Volume::Open(marker.clone()),
+            Tried::Nothing => match self.partition()? {
+                Some(device) => luks::inspect(&device).map_err(|error| {
+                    let text = format!("cannot read {}: {error}", device.display());
+                    Refusal::new(Reason::BootDiskUnusable, text)
+                })?,
+                None => Volume::Bare,
+            },
+        };
+        Ok(Observation {
+            security_version: self.security_version,
+            floor: nv::floor(&self.tpm).map_err(tpm_refusal)?,
+            provisioned: nv::is_provisioned(&self.tpm).map_err(tpm_refusal)?,
+            command_line_pcr: self.command_line_pcr,
+            signature: match &self.boot {
+                Ok(_) => BootSignature::Ours,
+                Err(why) => BootSignature::NotOurs(why.clone()),
+            },
+            partitions,
+            volume,
+            made_now: self.made_now,
+        })
+    }
+
+    fn perform(&mut self, step: Step) -> Result<(), Refusal> {
+        match step {
+            Step::Create => self.create(create::Former::None),
+            Step::Recreate => self.create(create::Former::Delete),
+            Step::Forget => nv::forget(&self.tpm).map_err(tpm_refusal),
+            Step::Open => {
+                self.tried = self.try_volume()?;
+                Ok(())
+            }
+            Step::WriteMarker => self.write_marker(),
+            Step::WriteFloor => nv::write_floor(&self.tpm, FIRST_FLOOR).map_err(tpm_refusal),
+            Step::Provision => nv::provision(&self.tpm).map_err(tpm_refusal),
+        }
+    }
+}
+
+/// The policy of the image's PCR key, if the boot brought signatures of that key. The inner error
+/// says why it did not.
+fn boot_policy(places: &Places) -> Result<Result<BootPolicy, String>, Refusal> {
+    let own_key =
+        read_text(&places.at(PCR_KEY)).map_err(Refusal::because(Reason::ReleaseUnreadable))?;
+    Ok(signed_policy(places, &own_key))
+}
+
+fn signed_policy(places: &Places, own_key: &str) -> Result<BootPolicy, String> {
+    let read = |path: &str| {
+        read_text(&places.at(path)).map_err(|error| {
+            format!("{error}; the system must be booted as a signed UKI with PCR signatures")
+        })
+    };
+    let (signatures, key) = (read(BOOT_SIGNATURES)?, read(BOOT_KEY)?);
+    let load = |key: &str| BootPolicy::load(&signatures, key).map_err(|error| error.to_string());
+    let (ours, booted) = (load(own_key)?, load(&key)?);
+    if ours.key_fingerprint() == booted.key_fingerprint() {
+        Ok(ours)
+    } else {
+        Err(format!(
+            "the UKI was signed with PCR key {}, this image names {}; install UKI and image of one \
+             release",
+            hex::encode(booted.key_fingerprint()),
+            hex::encode(ours.key_fingerprint())
+        ))
+    }
+}
+
+fn tpm_refusal(error: TpmError) -> Refusal {
+    let reason = match error {
+        TpmError::BootNotSigned { .. } => Reason::BootNotSigned,
+        _ => Reason::TpmUnusable,
+    };
+    Refusal::new(reason, error)
+}
+
+fn disk_refusal(error: BootDiskError) -> Refusal {
+    Refusal::new(Reason::BootDiskUnusable, error)
+}

@@ -1,0 +1,62 @@
+//! `/run/holdfast/var/verdict.json` and the line on the console.
+
+use serde::{Deserialize, Serialize};
+
+use super::decide::Accepted;
+use crate::refusal::Refusal;
+
+/// What the boot decided about the state volume.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// `opened`, `created` or `refused`.
+    pub verdict: String,
+    /// Code of a refusal, else empty.
+    pub reason: String,
+    /// For people; empty if there is nothing to say.
+    pub detail: String,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl Verdict {
+    /// Place of the file.
+    pub const PATH: &str = "run/holdfast/var/verdict.json";
+
+    /// A verdict after so many seconds.
+    pub fn new(outcome: &Result<Accepted, Refusal>, seconds: f64) -> Self {
+        let (verdict, reason, detail) = match outcome {
+            Ok(Accepted::Opened) => ("opened", "", ""),
+            Ok(Accepted::Created) => ("created", "", ""),
+            Err(refusal) => ("refused", refusal.reason.code(), refusal.detail.as_str()),
+        };
+        let seconds = (seconds * 1000.0).round() / 1000.0;
+        Self { verdict: verdict.into(), reason: reason.into(), detail: detail.into(), seconds }
+    }
+
+    /// The line on the console, without its prefix.
+    pub fn line(&self) -> String {
+        match self.verdict.as_str() {
+            "refused" => format!("var refused reason={}: {}", self.reason, self.detail),
+            verdict => format!("var {verdict}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::Reason;
+
+    #[test]
+    fn lines_and_file_have_the_form_that_readers_rely_on() {
+        let verdict = |outcome| Verdict::new(&outcome, 1.234_567);
+        assert_eq!(verdict(Ok(Accepted::Opened)).line(), "var opened");
+        assert_eq!(verdict(Ok(Accepted::Created)).line(), "var created");
+        let refused = verdict(Err(Refusal::new(Reason::BelowFloor, "too\n old")));
+        assert_eq!(refused.line(), "var refused reason=below-floor: too; old");
+        assert_eq!(
+            serde_json::to_string(&refused).unwrap(),
+            r#"{"verdict":"refused","reason":"below-floor","detail":"too; old","seconds":1.235}"#
+        );
+    }
+}
