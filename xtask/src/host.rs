@@ -51,6 +51,7 @@ pub const NEEDS: &[Need] = &[
         file: "/usr/bin/newuidmap",
         purpose: "builds the image without root",
     },
+    Need { package: "git", file: "/usr/bin/git", purpose: "tells the time of the last commit" },
     Need { package: "openssl", file: "/usr/bin/openssl", purpose: "makes the build's keys" },
     Need { package: "swtpm", file: "/usr/bin/swtpm", purpose: "the device's TPM" },
     Need {
@@ -67,6 +68,31 @@ pub const NEEDS: &[Need] = &[
         package: "dbus",
         file: "/usr/bin/dbus-daemon",
         purpose: "private buses of the unit tests",
+    },
+    Need {
+        package: "libglib2.0-bin",
+        file: "/usr/bin/gdbus",
+        purpose: "the independent side of the D-Bus tests",
+    },
+    Need {
+        package: "fdisk",
+        file: "/usr/sbin/sfdisk",
+        purpose: "the independent side of the partition table tests",
+    },
+    Need {
+        package: "mtools",
+        file: "/usr/bin/mtype",
+        purpose: "the independent side of the FAT tests",
+    },
+    Need {
+        package: "qemu-utils",
+        file: "/usr/bin/qemu-io",
+        purpose: "the independent side of the network block device tests",
+    },
+    Need {
+        package: "tpm2-openssl",
+        file: "/usr/lib/x86_64-linux-gnu/ossl-modules/tpm2.so",
+        purpose: "the independent side of the key file tests",
     },
     Need {
         package: "tpm2-tools",

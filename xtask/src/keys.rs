@@ -29,10 +29,9 @@ pub struct ProfileKeys {
     pub pcr: KeyPair,
 }
 
-/// Keys that all profiles share.
+/// Keys that all profiles share. The Secure Boot platform key, which is also the key exchange key,
+/// lies beside them for those who enrol it in firmware.
 pub struct SharedKeys {
-    /// Secure Boot platform key, also used as key exchange key.
-    pub platform: KeyPair,
     /// Signs site configurations; its public half is in the image.
     pub site: KeyPair,
 }
@@ -53,8 +52,8 @@ pub fn of_profile(paths: &Paths, profile: &str) -> Result<ProfileKeys> {
 /// The keys that all profiles share.
 pub fn shared(paths: &Paths) -> Result<SharedKeys> {
     let folder = paths.build.join("keys/shared");
+    certificate(&folder, "platform", "Holdfast platform key")?;
     Ok(SharedKeys {
-        platform: certificate(&folder, "platform", "Holdfast platform key")?,
         site: public_key(
             &folder,
             "site",

@@ -1,12 +1,17 @@
 //! The project's own commands.
 
 mod binaries;
+mod demo;
+mod device;
+mod doctor;
 mod host;
 mod image;
 mod keys;
 mod paths;
 mod process;
+mod signals;
 mod stamp;
+mod test;
 mod tools;
 
 use std::process::ExitCode;
@@ -24,6 +29,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Do everything: build, boot a device, and watch it prove itself to a connector
+    Demo(demo::Options),
+    /// Check everything: code, dependencies, unit tests, images, booted devices
+    Test(test::Options),
+    /// Make, boot and mistreat devices of your own
+    #[command(subcommand)]
+    Device(device::Verb),
     /// Build the golden image
     Image {
         /// Profiles to build
@@ -31,7 +43,11 @@ enum Verb {
         profiles: Vec<String>,
     },
     /// Say what the host lacks and how to get it
-    Doctor,
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -42,10 +58,15 @@ fn main() -> ExitCode {
                 image::build(&paths, &profiles.iter().map(String::as_str).collect::<Vec<_>>())
             })
             .map(drop),
-        Verb::Doctor => Ok(()),
+        Verb::Demo(options) => demo::run(&paths, &options),
+        Verb::Test(options) => test::run(&paths, &options),
+        Verb::Device(verb) => device::run(&paths, verb),
+        Verb::Doctor { json } => doctor::run(&paths, json),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // The test runner's summary is the last word.
+        Err(error) if error.is::<test::TestsFailed>() => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

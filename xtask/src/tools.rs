@@ -157,19 +157,4 @@ impl Tools {
     pub fn in_tree(&self, path: &str) -> Result<PathBuf> {
         self.file(path).map(|_| PathBuf::from(path))
     }
-
-    /// QEMU out of the tree, through the tree's own loader and libraries.
-    pub fn qemu(&self) -> Result<Vec<String>> {
-        let library = self.tree.join("usr/lib/x86_64-linux-gnu");
-        Ok(vec![
-            self.file("usr/lib64/ld-linux-x86-64.so.2")?.display().to_string(),
-            "--library-path".into(),
-            format!("{0}:{0}/pulseaudio", library.display()),
-            self.file("usr/bin/qemu-system-x86_64")?.display().to_string(),
-            "-L".into(),
-            self.tree.join("usr/share/qemu").display().to_string(),
-            "-L".into(),
-            self.tree.join("usr/share/seabios").display().to_string(),
-        ])
-    }
 }

@@ -1,0 +1,163 @@
+//! `cargo xtask test`: everything that must hold, quick checks first.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::paths::Paths;
+use crate::process::{self, step};
+use crate::tools::Tools;
+use crate::{binaries, host, image};
+
+/// How much is tested.
+#[derive(Args)]
+pub struct Options {
+    /// Leave images and booted devices out
+    #[arg(long, conflicts_with = "full")]
+    fast: bool,
+    /// Add the long matrices
+    #[arg(long)]
+    full: bool,
+}
+
+/// A program of the Rust ecosystem in the version that this project was tested with.
+struct Program {
+    package: &'static str,
+    version: &'static str,
+    features: &'static [&'static str],
+}
+
+const DENY: Program = Program { package: "cargo-deny", version: "0.20.2", features: &[] };
+const NEXTEST: Program = Program {
+    package: "cargo-nextest",
+    version: "0.9.128",
+    features: &["--no-default-features", "--features", "default-no-update"],
+};
+
+/// A test run that failed and has said so itself, in its own summary.
+#[derive(Debug)]
+pub struct TestsFailed;
+
+impl std::fmt::Display for TestsFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("tests failed")
+    }
+}
+
+impl std::error::Error for TestsFailed {}
+
+/// Runs the checks in order; the first that fails ends it.
+pub fn run(paths: &Paths, options: &Options) -> Result<()> {
+    host::provide(paths)?;
+    let run = Run { paths };
+    run.quietly("check the formatting", &["fmt", "--all", "--check"])?;
+    run.quietly(
+        "check the code with clippy",
+        &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    )?;
+    let deny = run.provide(&DENY)?;
+    step("check licences, bans and sources of all dependencies", || {
+        let mut command = Command::new(&deny);
+        // The database of advisories is left out: it cannot be had offline.
+        command.args(["--locked", "check", "bans", "licenses", "sources"]);
+        run.finish(command, "deny")
+    })?;
+    let nextest = run.provide(&NEXTEST)?;
+    let tools = Tools::provide(paths)?;
+    let tests = |arguments: &[&str]| {
+        let mut command = Command::new(&nextest);
+        command
+            .args(["nextest", "run", "--locked"])
+            .args(arguments)
+            .env("HOLDFAST_REQUIRE_TOOLS", "1")
+            .env("HOLDFAST_TOOLS_TREE", tools.tree())
+            .env("HOLDFAST_BUILD", &paths.build);
+        if options.full {
+            command.env("HOLDFAST_FULL", "1");
+        }
+        command
+    };
+    eprintln!("  unit tests, and tests with a software TPM:");
+    run.shown(tests(&["--workspace", "--exclude", "holdfast-tests"]))?;
+    if options.fast {
+        return Ok(());
+    }
+    image::build(paths, &image::PROFILES)?;
+    let cloud = binaries::cloud(paths)?;
+    eprintln!("  tests on booted devices:");
+    let mut devices = tests(&["--package", "holdfast-tests", "--test-threads", "1"]);
+    devices.env("HOLDFAST_CLOUD_PROGRAM", cloud);
+    run.shown(devices)
+}
+
+struct Run<'a> {
+    paths: &'a Paths,
+}
+
+impl Run<'_> {
+    fn quietly(&self, what: &str, arguments: &[&str]) -> Result<()> {
+        step(what, || {
+            let mut command = Command::new(cargo());
+            command.args(arguments);
+            self.finish(command, arguments[0])
+        })
+    }
+
+    fn finish(&self, mut command: Command, log: &str) -> Result<()> {
+        command
+            .current_dir(&self.paths.repository)
+            .env("CARGO_TARGET_DIR", &self.paths.target)
+            .env("CARGO_TERM_COLOR", "never");
+        process::run(&mut command, &self.paths.build.join(format!("log/{log}.log")))
+    }
+
+    /// Runs tests with their output in the terminal.
+    fn shown(&self, mut command: Command) -> Result<()> {
+        let status = command
+            .current_dir(&self.paths.repository)
+            .env("CARGO_TARGET_DIR", &self.paths.target)
+            .env("CARGO", cargo())
+            .stdin(Stdio::null())
+            .status()
+            .with_context(|| format!("start {}", process::line(&command)))?;
+        if status.success() { Ok(()) } else { bail!(TestsFailed) }
+    }
+
+    /// Builds a program in the build folder, if it is not there in this version.
+    fn provide(&self, program: &Program) -> Result<PathBuf> {
+        let root = self.paths.build.join("tools/cargo");
+        let path = root.join("bin").join(program.package);
+        let version = Command::new(&path).args(version_arguments(program)).output();
+        let is_there = version.is_ok_and(|output| {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            text.split_whitespace().any(|word| word == program.version)
+        });
+        if !is_there {
+            step(&format!("build {} {}", program.package, program.version), || {
+                let mut command = Command::new(cargo());
+                command
+                    .args(["install", "--locked", "--force", "--root"])
+                    .arg(&root)
+                    .args(["--version", &format!("={}", program.version)])
+                    .args(program.features)
+                    .arg(program.package);
+                // Its own target folder: it would be built anew with every change of ours.
+                command.env_remove("CARGO_TARGET_DIR");
+                process::run(&mut command, &self.paths.build.join("log/cargo-install.log"))
+            })?;
+        }
+        Ok(path)
+    }
+}
+
+/// Programs that are run as `cargo NAME` take that name as their first argument.
+fn version_arguments(program: &Program) -> Vec<&'static str> {
+    let verb = program.package.trim_start_matches("cargo-");
+    if verb == "nextest" { vec![verb, "--version"] } else { vec!["--version"] }
+}
+
+fn cargo() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
