@@ -133,3 +133,106 @@ fn names(folder: &Path) -> Result<Vec<String>, FileError> {
     names.sort();
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use holdfast_disk::types;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const VERITY: &str = "CRYPT-VERITY-5e15dc9852a317b93f133b1aec3fe2f9-root\n";
+
+    struct Machine(TempDir);
+
+    impl Machine {
+        /// The root on `vda2` and `vda3`, and a second disk with the same partitions.
+        fn new() -> Self {
+            let machine = Self(tempfile::tempdir().unwrap());
+            machine.file("sys/block/dm-0/dm/uuid", VERITY);
+            for slave in ["vda2", "vda3"] {
+                machine.file(&format!("sys/block/dm-0/slaves/{slave}/partition"), "");
+            }
+            for disk in ["vda", "vdb"] {
+                for number in 1..=4 {
+                    machine.file(
+                        &format!("sys/block/{disk}/{disk}{number}/partition"),
+                        format!("{number}\n"),
+                    );
+                    machine.file(&format!("dev/{disk}{number}"), "");
+                }
+            }
+            machine
+        }
+
+        fn file(&self, path: &str, content: impl AsRef<[u8]>) {
+            let path = self.0.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+
+        fn table(&self, disk: &str, kinds: &[Guid]) {
+            let partition = |(number, &kind)| Partition {
+                number,
+                kind,
+                uuid: Guid::from_u128(u128::from(number)),
+                first: u64::from(number) * 100,
+                last: u64::from(number) * 100 + 99,
+                attributes: 0,
+                label: "holdfast_var".into(),
+            };
+            let partitions = (1..).zip(kinds).map(partition).collect();
+            let table = Gpt { disk: Guid::from_u128(9), partitions };
+            self.file(&format!("dev/{disk}"), table.write(8192).unwrap().0);
+        }
+
+        fn find(&self) -> Result<BootDisk, BootDiskError> {
+            let root = format!("--root={}", self.0.path().display());
+            BootDisk::find(&Places::from_options(&[root]).unwrap())
+        }
+    }
+
+    #[test]
+    fn only_the_disk_under_the_root_file_system_is_looked_at() {
+        let machine = Machine::new();
+        machine.table("vda", &[types::ESP, types::ROOT, types::ROOT_VERITY]);
+        machine.table("vdb", &[types::ESP, types::VAR, types::VAR]);
+        let disk = machine.find().unwrap();
+        assert_eq!(disk.device(), machine.0.path().join("dev/vda"));
+        assert_eq!(disk.partitions(types::VAR).unwrap(), []);
+        machine.table("vda", &[types::ESP, types::ROOT, types::VAR, types::VAR]);
+        let numbers: Vec<u32> =
+            disk.partitions(types::VAR).unwrap().iter().map(|p| p.number).collect();
+        assert_eq!(numbers, [3, 4]);
+        assert_eq!(disk.partition_device(4).unwrap(), machine.0.path().join("dev/vda4"));
+    }
+
+    #[test]
+    fn a_root_that_is_not_verified_or_on_two_disks_names_no_disk() {
+        let machine = Machine::new();
+        machine.file("sys/block/dm-0/dm/uuid", "CRYPT-LUKS2-00-var\n");
+        assert!(machine.find().unwrap_err().to_string().contains("CRYPT-LUKS2"));
+
+        let machine = Machine::new();
+        machine.file("sys/block/dm-0/slaves/vdb2/partition", "");
+        assert!(machine.find().unwrap_err().to_string().contains("expected one"));
+
+        let machine = Machine::new();
+        machine.file("sys/block/dm-0/slaves/sda1/partition", "");
+        assert!(machine.find().unwrap_err().to_string().contains("expected one"));
+    }
+
+    #[test]
+    fn a_damaged_table_is_named() {
+        let machine = Machine::new();
+        machine.table("vda", &[types::VAR]);
+        let mut bytes = fs::read(machine.0.path().join("dev/vda")).unwrap();
+        bytes[1030] ^= 1;
+        machine.file("dev/vda", &bytes);
+        let disk = machine.find().unwrap();
+        let error = disk.partitions(types::VAR).unwrap_err().to_string();
+        assert!(error.contains("/dev/vda: checksum"), "{error}");
+        machine.file("dev/vda", "");
+        assert!(disk.partitions(types::VAR).unwrap_err().to_string().contains("cannot read"));
+    }
+}

@@ -47,7 +47,8 @@ impl Detached {
 
     /// Uses a folder as if it were a file system.
     pub fn from_folder(folder: &Path) -> io::Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // fsmount(2) gives a handle of this kind too.
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(openat(CWD, folder, flags, Mode::empty())?))
     }
 
@@ -79,7 +80,8 @@ impl Detached {
         file.write_all(content)?;
         file.sync_all()?;
         renameat(&self.0, &new, &self.0, name)?;
-        Ok(fsync(&self.0)?)
+        let top = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(fsync(openat(&self.0, ".", top, Mode::empty())?)?)
     }
 
     /// Shows the file system at a folder, for everybody.

@@ -14,7 +14,8 @@ pub fn print(places: &Places, lines: &[String]) {
     for line in lines {
         milestone(format_args!("closed {line}"));
     }
-    let text: String = lines.iter().map(|line| format!("holdfast: closed {line}\r\n")).collect();
+    let text =
+        lines.iter().fold(String::new(), |text, line| text + "holdfast: closed " + line + "\r\n");
     let active = fs::read_to_string(places.at(ACTIVE)).unwrap_or_default();
     for name in names(&active) {
         // A console that is gone is no reason to stop.

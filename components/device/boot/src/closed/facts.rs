@@ -5,7 +5,13 @@ use std::fs;
 use holdfast_attestation::{edge_id::EdgeId, ek::ek_sha256, tpm::Public};
 use holdfast_tpm::Tpm;
 
-use crate::{files::read_text, places::Places, program, release::Release, var::verdict::Verdict};
+use crate::{
+    files::read_text,
+    places::Places,
+    program,
+    release::Release,
+    var::verdict::{Outcome, Verdict},
+};
 
 const SERIAL: &str = "sys/class/dmi/id/product_serial";
 const UNKNOWN: &str = "unknown";
@@ -52,7 +58,7 @@ impl Facts {
 
 fn reason(verdict: Option<&str>) -> String {
     match verdict.map(serde_json::from_str::<Verdict>) {
-        Some(Ok(verdict)) if verdict.verdict == "refused" => {
+        Some(Ok(verdict)) if verdict.outcome == Outcome::Refused => {
             format!("reason={}: {}", verdict.reason, verdict.detail)
         }
         Some(Ok(_)) => "reason=unit-failed: the state volume is open, but the system could not be \

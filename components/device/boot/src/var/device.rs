@@ -264,3 +264,56 @@ fn tpm_refusal(error: TpmError) -> Refusal {
 fn disk_refusal(error: BootDiskError) -> Refusal {
     Refusal::new(Reason::BootDiskUnusable, error)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, process::Command};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const SIGNATURES: &str = r#"{"sha256":[]}"#;
+
+    fn places(root: &TempDir) -> Places {
+        Places::from_options(&[format!("--root={}", root.path().display())]).unwrap()
+    }
+
+    fn put(root: &TempDir, path: &str, content: &str) {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn new_key() -> String {
+        let made = Command::new("sh")
+            .args(["-c", "openssl genrsa 2048 2>/dev/null | openssl rsa -pubout 2>/dev/null"])
+            .output()
+            .unwrap();
+        String::from_utf8(made.stdout).unwrap()
+    }
+
+    #[test]
+    fn the_boot_must_be_signed_with_the_images_key() {
+        let root = tempfile::tempdir().unwrap();
+        let places = places(&root);
+        assert_eq!(boot_policy(&places).unwrap_err().reason, Reason::ReleaseUnreadable);
+        let (own, other) = (new_key(), new_key());
+        put(&root, PCR_KEY, &own);
+        let error = |part: &str| {
+            let why = boot_policy(&places).unwrap().unwrap_err();
+            assert!(why.contains(part), "{part}: {why}");
+        };
+        error("tpm2-pcr-signature.json");
+        put(&root, BOOT_SIGNATURES, SIGNATURES);
+        error("tpm2-pcr-public-key.pem");
+        put(&root, BOOT_KEY, &other);
+        error("this image names");
+        put(&root, BOOT_KEY, "no key");
+        error("PCR public key");
+        put(&root, BOOT_KEY, &own.replace('\n', "\r\n"));
+        assert!(boot_policy(&places).unwrap().is_ok());
+        put(&root, BOOT_SIGNATURES, "{");
+        error("PCR signature file");
+    }
+}

@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 use super::decide::Volume;
 
-const FIRST: &[u8; 6] = b"LUKS\xba\xbe";
-const SECOND: &[u8; 6] = b"SKUL\xba\xbe";
+const FIRST: [u8; 6] = *b"LUKS\xba\xbe";
+const SECOND: [u8; 6] = *b"SKUL\xba\xbe";
 const BINARY: usize = 4096;
 const CHECKSUM: std::ops::Range<usize> = 448..512;
 /// Where the second header can be; a header is as long as its offset (section 2.2).
@@ -66,11 +66,11 @@ fn inspect_from(disk: &mut (impl Read + Seek)) -> io::Result<Volume> {
     Ok(if damaged { Volume::Luks { tpm_token: true } } else { Volume::Bare })
 }
 
-fn header(disk: &mut (impl Read + Seek), offset: u64, magic: &[u8; 6]) -> io::Result<Header> {
+fn header(disk: &mut (impl Read + Seek), offset: u64, magic: [u8; 6]) -> io::Result<Header> {
     disk.seek(SeekFrom::Start(offset))?;
     let mut bytes = Vec::new();
     disk.take(BINARY as u64).read_to_end(&mut bytes)?;
-    if bytes.len() < BINARY || !bytes.starts_with(magic) || bytes[6..8] != [0, 2] {
+    if bytes.len() < BINARY || !bytes.starts_with(&magic) || bytes[6..8] != [0, 2] {
         return Ok(Header::Absent);
     }
     let mut size = [0; 8];
@@ -103,9 +103,9 @@ mod tests {
     const WITH: &str = r#"{"tokens":{"0":{"type":"systemd-tpm2","keyslots":["0"]}}}"#;
     const WITHOUT: &str = r#"{"keyslots":{},"tokens":{}}"#;
 
-    fn header_bytes(magic: &[u8; 6], json: &str) -> Vec<u8> {
+    fn header_bytes(magic: [u8; 6], json: &str) -> Vec<u8> {
         let mut bytes = vec![0; 0x4000];
-        bytes[..6].copy_from_slice(magic);
+        bytes[..6].copy_from_slice(&magic);
         bytes[6..8].copy_from_slice(&[0, 2]);
         bytes[8..16].copy_from_slice(&0x4000_u64.to_be_bytes());
         bytes[72..78].copy_from_slice(b"sha256");

@@ -5,11 +5,24 @@ use serde::{Deserialize, Serialize};
 use super::decide::Accepted;
 use crate::refusal::Refusal;
 
+/// What came of the state volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It was there and is this device's own.
+    Opened,
+    /// It was made.
+    Created,
+    /// It is not used.
+    Refused,
+}
+
 /// What the boot decided about the state volume.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// `opened`, `created` or `refused`.
-    pub verdict: String,
+    /// What came of it.
+    #[serde(rename = "verdict")]
+    pub outcome: Outcome,
     /// Code of a refusal, else empty.
     pub reason: String,
     /// For people; empty if there is nothing to say.
@@ -24,20 +37,21 @@ impl Verdict {
 
     /// A verdict after so many seconds.
     pub fn new(outcome: &Result<Accepted, Refusal>, seconds: f64) -> Self {
-        let (verdict, reason, detail) = match outcome {
-            Ok(Accepted::Opened) => ("opened", "", ""),
-            Ok(Accepted::Created) => ("created", "", ""),
-            Err(refusal) => ("refused", refusal.reason.code(), refusal.detail.as_str()),
+        let (outcome, reason, detail) = match outcome {
+            Ok(Accepted::Opened) => (Outcome::Opened, "", ""),
+            Ok(Accepted::Created) => (Outcome::Created, "", ""),
+            Err(refusal) => (Outcome::Refused, refusal.reason.code(), refusal.detail.as_str()),
         };
         let seconds = (seconds * 1000.0).round() / 1000.0;
-        Self { verdict: verdict.into(), reason: reason.into(), detail: detail.into(), seconds }
+        Self { outcome, reason: reason.into(), detail: detail.into(), seconds }
     }
 
     /// The line on the console, without its prefix.
     pub fn line(&self) -> String {
-        match self.verdict.as_str() {
-            "refused" => format!("var refused reason={}: {}", self.reason, self.detail),
-            verdict => format!("var {verdict}"),
+        match self.outcome {
+            Outcome::Opened => "var opened".to_owned(),
+            Outcome::Created => "var created".to_owned(),
+            Outcome::Refused => format!("var refused reason={}: {}", self.reason, self.detail),
         }
     }
 }
