@@ -65,7 +65,9 @@ mod tests {
 
     fn lines(texts: &[&str]) -> Vec<Line> {
         let numbered = (1..).zip(texts);
-        numbered.map(|(at, &text)| Line { at: Duration::from_secs(at), text: text.into() }).collect()
+        numbered
+            .map(|(at, &text)| Line { at: Duration::from_secs(at), text: text.into() })
+            .collect()
     }
 
     #[test]
