@@ -29,6 +29,8 @@ pub enum Reason {
     VarIsForeign,
     /// The file system in the state volume cannot be mounted.
     VarDamaged,
+    /// Something else is mounted at `/var`.
+    VarOccupied,
     /// The steps come to no end.
     NoProgress,
 }
@@ -49,6 +51,7 @@ impl Reason {
             Self::VarDoesNotOpen => "var-does-not-open",
             Self::VarIsForeign => "var-is-foreign",
             Self::VarDamaged => "var-damaged",
+            Self::VarOccupied => "var-occupied",
             Self::NoProgress => "no-progress",
         }
     }

@@ -1,4 +1,5 @@
 //! The program as its units start it.
+#![allow(clippy::unwrap_used)] // also in the helpers of tests
 
 use std::{
     fs,

@@ -1,6 +1,6 @@
 //! The device itself: TPM, boot disk, and the volume as far as it is open.
 
-use std::path::PathBuf;
+use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf};
 
 use holdfast_attestation::pcr::COMMAND_LINE_PCR;
 use holdfast_disk::types;
@@ -88,6 +88,13 @@ impl<'a> Device<'a> {
             return Err(not_open());
         };
         let place = self.places.at("var");
+        if is_mount_point(self.places)? {
+            return Err(Refusal::new(
+                Reason::VarOccupied,
+                "something else is mounted at /var already; a release mounts nothing there, so \
+                 look for a unit or generator that does (findmnt /var)",
+            ));
+        }
         files.attach(&place).map_err(|error| {
             Refusal::new(Reason::VarDamaged, format!("mount at {}: {error}", place.display()))
         })
@@ -224,6 +231,16 @@ impl World for Device<'_> {
     }
 }
 
+fn is_mount_point(places: &Places) -> Result<bool, Refusal> {
+    let device = |path: &str| {
+        let path = places.at(path);
+        fs::metadata(&path).map(|metadata| metadata.dev()).map_err(|error| {
+            Refusal::new(Reason::VarOccupied, format!("{}: {error}", path.display()))
+        })
+    };
+    Ok(device("")? != device("var")?)
+}
+
 /// The policy of the image's PCR key, if the boot brought signatures of that key. The inner error
 /// says why it did not.
 fn boot_policy(places: &Places) -> Result<Result<BootPolicy, String>, Refusal> {
@@ -267,7 +284,7 @@ fn disk_refusal(error: BootDiskError) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, process::Command};
+    use std::process::Command;
 
     use tempfile::TempDir;
 
@@ -291,6 +308,17 @@ mod tests {
             .output()
             .unwrap();
         String::from_utf8(made.stdout).unwrap()
+    }
+
+    #[test]
+    fn a_mount_point_is_told_from_a_folder() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(is_mount_point(&places(&root)).unwrap_err().reason, Reason::VarOccupied);
+        fs::create_dir(root.path().join("var")).unwrap();
+        assert!(!is_mount_point(&places(&root)).unwrap());
+        fs::remove_dir(root.path().join("var")).unwrap();
+        std::os::unix::fs::symlink("/proc", root.path().join("var")).unwrap();
+        assert!(is_mount_point(&places(&root)).unwrap());
     }
 
     #[test]
