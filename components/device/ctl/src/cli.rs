@@ -36,6 +36,9 @@ enum Verb {
         /// Stays and prints each change; meant for the console of a device without a login.
         #[arg(long)]
         watch: bool,
+        /// With --watch, also runs all checks whenever the device has got as far as it can.
+        #[arg(long, requires = "watch")]
+        checks: bool,
     },
     /// Shows Edge ID, endorsement key, device id and certificate: what the cloud knows it by.
     #[command(after_help = EXIT_CODES)]
@@ -78,8 +81,10 @@ enum Verb {
 pub async fn run(cli: Cli) -> Result<Code, Failure> {
     let json = cli.json;
     match cli.verb {
-        Verb::Status { watch: false } => status::show(&bus::connect().await?, json).await,
-        Verb::Status { watch: true } => status::watch(&bus::connect().await?, json).await,
+        Verb::Status { watch: false, .. } => status::show(&bus::connect().await?, json).await,
+        Verb::Status { watch: true, checks } => {
+            status::watch(&bus::connect().await?, status::Manner { json, checks }).await
+        }
         Verb::Identity => identity::show(&bus::connect().await?, json).await,
         Verb::Check { ids } => checks::run(&ids, json).await,
         Verb::Seal { file, output, force } => {

@@ -7,7 +7,7 @@ use zbus::Connection;
 
 use crate::{Code, Failure, Snapshot, bus, cli, text};
 
-pub use watch::watch;
+pub use watch::{Manner, watch};
 
 const LABEL: usize = 13;
 

@@ -12,11 +12,20 @@ use zbus::{
 };
 
 use super::{block, now};
-use crate::{Code, Failure, Snapshot, bus::PROPERTIES, cli};
+use crate::{Code, Failure, Snapshot, bus::PROPERTIES, checks, cli};
+
+/// How the changes are printed.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// As JSON, one object per line.
+    pub json: bool,
+    /// With a report of all checks whenever the device has got as far as it can by itself.
+    pub checks: bool,
+}
 
 /// Prints the state now and after every change of state or error, until the bus goes away. All
 /// messages are read from one stream, so that they are seen in the order of the bus.
-pub async fn watch(bus: &Connection, json: bool) -> Result<Code, Failure> {
+pub async fn watch(bus: &Connection, manner: Manner) -> Result<Code, Failure> {
     let mut messages = MessageStream::from(bus);
     let dbus = DBusProxy::new(bus).await?;
     let changed = MatchRule::builder()
@@ -38,11 +47,11 @@ pub async fn watch(bus: &Connection, json: bool) -> Result<Code, Failure> {
     let mut view = View::default();
     let owner = dbus.get_name_owner(BusName::try_from(BUS_NAME)?).await;
     let first = view.owner(owner.map(|name| name.to_string()).unwrap_or_default());
-    step(bus, &mut view, first, json).await?;
+    step(bus, &mut view, first, manner).await?;
     while let Some(message) = messages.next().await {
         let message = message?;
         let next = view.see(&message);
-        step(bus, &mut view, next, json).await?;
+        step(bus, &mut view, next, manner).await?;
     }
     Err(Failure::new(Code::Unreachable, "the system bus has closed the connection")
         .advise("It goes down with the system; otherwise: systemctl status dbus"))
@@ -130,7 +139,12 @@ impl View {
     }
 }
 
-async fn step(bus: &Connection, view: &mut View, next: Next, json: bool) -> Result<(), Failure> {
+async fn step(
+    bus: &Connection,
+    view: &mut View,
+    next: Next,
+    Manner { json, checks }: Manner,
+) -> Result<(), Failure> {
     match next {
         Next::Nothing => Ok(()),
         Next::Read => {
@@ -143,12 +157,24 @@ async fn step(bus: &Connection, view: &mut View, next: Next, json: bool) -> Resu
         }
         Next::Gone if json => cli::print_json(&serde_json::json!({ "state": null })),
         Next::Gone => cli::print("\nThe identity service does not run yet; waiting for it."),
-        Next::Print => match &view.snapshot {
-            Some(snapshot) if json => cli::print_json(snapshot),
-            Some(snapshot) => cli::print(&format!("\n{}", block(snapshot, now()))),
-            None => Ok(()),
-        },
+        Next::Print => {
+            let Some(snapshot) = &view.snapshot else { return Ok(()) };
+            if json {
+                cli::print_json(snapshot)?;
+            } else {
+                cli::print(&format!("\n{}", block(snapshot, now())))?;
+            }
+            if checks && settled(&snapshot.state) {
+                checks::print_all(json).await?;
+            }
+            Ok(())
+        }
     }
+}
+
+/// Whether the device has got as far as it can without somebody or something else.
+fn settled(state: &str) -> bool {
+    ["active", "refused", "waiting_for_approval", "waiting_for_site", "faulted"].contains(&state)
 }
 
 #[cfg(test)]
