@@ -1,0 +1,17 @@
+//! What must hold on booted devices. Release devices are reached as their users reach them: by
+//! network, console, disk and TPM.
+//!
+//! Each test works in a folder of its own, which stays when the test fails. Boots that several tests
+//! look at happen once per run; see [`support::stage`].
+
+mod debug_image;
+mod first_boot;
+mod foreign_var;
+mod other_tpm;
+mod power_cuts;
+mod programs;
+mod reboot;
+mod refusals;
+mod support;
+mod tampering;
+mod write_log;

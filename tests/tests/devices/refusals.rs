@@ -1,0 +1,92 @@
+//! Devices that the cloud does not want, and how they come back by themselves.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use holdfast_qemu::{PowerOn, Running};
+use holdfast_tests::{Bench, Client, Ports};
+
+use crate::support::cloud::{devices, event_of_request, text};
+use crate::support::console::{
+    ensure_absent, parse_refused, wait_active, wait_refused, wait_shown, wait_within,
+};
+use crate::support::stage::DEVICE;
+use crate::support::trial::trial;
+
+const SERIAL: &str = "HF-E2E-0002";
+
+/// A refused device asks again at growing intervals.
+const BACKOFF: Duration = Duration::from_secs(600);
+
+#[test]
+fn refusals_are_shown_and_recover_by_themselves() -> Result<()> {
+    trial("refusals_are_shown_and_recover_by_themselves", |trial| {
+        let bench = Bench::fresh(&trial.workshop, &trial.folder, Ports::any()?)?;
+        bench.publish("release")?;
+        let cloud = bench.cloud();
+        let device = bench.make_device(DEVICE, "release", SERIAL)?;
+        let ek = device.ek()?.ek_sha256;
+        let running = device.power_on(PowerOn::default())?;
+
+        // Unregistered: the device hears nothing that would tell which Edge IDs exist.
+        let refused = wait_refused(&running, "not-accepted")?;
+        expect_event(cloud, &refused.request_id, "not-registered", "warning")?;
+        wait_shown(&running, "State        refused")?;
+        wait_shown(&running, "What to do ")?;
+
+        // Registered, but with the TPM of another device.
+        cloud.register(SERIAL, &"ab".repeat(32))?;
+        let refused = next_refusal(&running, cloud, "not-accepted", "edge-id-bound-elsewhere")?;
+        expect_event(cloud, &refused, "edge-id-bound-elsewhere", "alert")?;
+
+        // The right TPM, registered under another Edge ID: it may know.
+        cloud.change("retire", SERIAL)?;
+        cloud.register("HF-E2E-OTHER", &ek)?;
+        let refused = next_refusal(&running, cloud, "ek-bound-elsewhere", "ek-bound-elsewhere")?;
+        expect_event(cloud, &refused, "ek-bound-elsewhere", "warning")?;
+        cloud.change("retire", "HF-E2E-OTHER")?;
+
+        // Suspended before it could enrol.
+        cloud.register(SERIAL, &ek)?;
+        cloud.change("suspend", SERIAL)?;
+        let refused = next_refusal(&running, cloud, "suspended", "suspended")?;
+        expect_event(cloud, &refused, "suspended", "warning")?;
+        ensure_absent(&running.console().lines(), "holdfast: enrolled")?;
+
+        // The operator lets it in; nobody touches the device.
+        cloud.change("resume", SERIAL)?;
+        wait_within(&running, "holdfast: enrolled ", BACKOFF)?;
+        let active = wait_active(&running)?;
+        ensure!(!active.offline);
+        let shown = cloud.show(SERIAL)?;
+        ensure!(text(&shown, "state")? == "active", "{shown}");
+        ensure!(text(&shown, "id")? == active.device_id, "{shown}");
+        let live = devices(cloud)?.iter().filter(|device| device["state"] != "retired").count();
+        ensure!(live == 1, "there are {live} devices that are not retired");
+        wait_shown(&running, "State        active")?;
+        Ok(())
+    })
+}
+
+/// Waits for a refusal that the device hears as `heard` and the cloud knows as `known`; refusals
+/// that were under way when the registration changed are passed over. Returns its request id.
+fn next_refusal(running: &Running, cloud: &Client, heard: &str, known: &str) -> Result<String> {
+    loop {
+        let line = wait_within(running, "holdfast: refused code=", BACKOFF)?;
+        let refused = parse_refused(&line)?;
+        let event = event_of_request(cloud, &refused.request_id)?;
+        if event["code"] == known {
+            ensure!(refused.code == heard, "the device heard {}, not {heard}", refused.code);
+            return Ok(refused.request_id);
+        }
+    }
+}
+
+fn expect_event(cloud: &Client, request_id: &str, code: &str, severity: &str) -> Result<()> {
+    let event = event_of_request(cloud, request_id)?;
+    ensure!(event["code"] == code && event["severity"] == severity, "{event}");
+    ensure!(event["edge_id"] == SERIAL, "{event}");
+    let events = cloud.events(SERIAL)?;
+    ensure!(events.iter().any(|event| event["request_id"] == request_id), "{events:?}");
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! What the tests share.
+
+pub mod cloud;
+pub mod console;
+pub mod foreign_volume;
+pub mod gpt;
+pub mod stage;
+pub mod tools;
+pub mod trial;

@@ -1,0 +1,105 @@
+//! Power cuts at every kind of moment of a first boot, from the log of what it wrote: no boot is
+//! needed to see that each leaves a disk with which the next boot can go on.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use holdfast_qemu::nbd::{EventKind, Recording};
+use holdfast_qemu::{Disk, PowerCutPlan, Rng, nbd, partition_types};
+use serde_json::Value;
+
+use crate::first_boot;
+use crate::support::foreign_volume::LABEL;
+use crate::support::gpt::read_or_restore;
+use crate::support::tools::{inside_tree, run};
+use crate::support::trial::trial;
+
+const CUTS: usize = 100;
+/// LUKS2 headers and key slots, in front of the data.
+const HEADER: usize = 16 << 20;
+
+#[test]
+fn a_hundred_power_cuts_of_the_write_log_leave_a_disk_that_boots_on() -> Result<()> {
+    trial("a_hundred_power_cuts_of_the_write_log_leave_a_disk_that_boots_on", |trial| {
+        let first = first_boot::stage(&trial.workshop)?;
+        let base = first.file("before.raw");
+        let log = first.file("writes.log");
+        let whole = Disk::open(&first.file("device/disk.raw"))?;
+        let volume = whole.partition(LABEL)?;
+        let complete = whole.read(volume.offset, HEADER)?;
+        let before = Disk::open(&base)?.gpt()?;
+
+        let seed = PowerCutPlan::seed()?;
+        let mut rng = Rng::new(seed);
+        let positions = choose(&log, &mut rng, volume.offset, whole.size()?)?;
+        let mut replay = nbd::Replay::open(&base, &log)?;
+        let mut with_volume = 0;
+        let cut = trial.folder.join("cut.raw");
+        for position in positions {
+            ensure!(replay.advance_to(position)?, "the log ends before event {position}");
+            let (disk, report) = replay.save_cut(&cut, &mut rng)?;
+            let what =
+                || format!("cut after event {position} ({report}; HOLDFAST_POWER_SEED={seed:#x})");
+            let table = read_or_restore(&disk).with_context(what)?;
+            for partition in before.partitions() {
+                let same = table.partitions().find(|p| p.index == partition.index);
+                ensure!(same == Some(partition), "{}: {partition:?} became {same:?}", what());
+            }
+            let volumes: Vec<_> =
+                table.partitions().filter(|p| p.type_id == partition_types::VAR).collect();
+            ensure!(volumes.len() <= 1, "{}: {volumes:?}", what());
+            if let Some(found) = volumes.first() {
+                with_volume += 1;
+                ensure!(**found == volume, "{}: {found:?}", what());
+                let header = disk.read(found.offset, HEADER)?;
+                check_header(&header, &trial.folder).with_context(what)?;
+                // Torn key slots would not show in the header, but in a volume that never opens.
+                ensure!(header == complete, "{}: the header is not the complete one", what());
+            }
+        }
+        println!("{with_volume} of {CUTS} cuts left a disk with a state volume");
+        ensure!((1..CUTS).contains(&with_volume), "all cuts were on one side: {with_volume}");
+        Ok(())
+    })
+}
+
+/// Positions in the log in order: half of them anywhere, half after writes to partition tables or
+/// the volume's header, where a cut hurts most.
+fn choose(log: &Path, rng: &mut Rng, volume: u64, size: u64) -> Result<Vec<u64>> {
+    const TABLE: u64 = 1 << 20;
+    let delicate = |offset: u64| {
+        offset < TABLE
+            || offset >= size - TABLE
+            || (volume..volume + HEADER as u64).contains(&offset)
+    };
+    let mut recording = Recording::open(log)?;
+    let (mut count, mut delicate_ones) = (0, Vec::new());
+    while let Some(event) = recording.next_event()? {
+        count += 1;
+        if event.kind != EventKind::Flush && delicate(event.offset) {
+            delicate_ones.push(count);
+        }
+    }
+    ensure!(!delicate_ones.is_empty(), "the first boot made no partition");
+    let mut positions: Vec<u64> = (0..CUTS / 2).map(|_| 1 + rng.below(count)).collect();
+    while positions.len() < CUTS {
+        let index = usize::try_from(rng.below(delicate_ones.len() as u64))?;
+        positions.push(delicate_ones[index]);
+    }
+    positions.sort_unstable();
+    Ok(positions)
+}
+
+/// cryptsetup reads the header, and there is a key for a TPM.
+fn check_header(header: &[u8], folder: &Path) -> Result<()> {
+    let file = folder.canonicalize()?.join("header.raw");
+    fs::write(&file, header)?;
+    let printed = run(inside_tree("cryptsetup")
+        .args(["luksDump", "--disable-locks", "--dump-json-metadata"])
+        .arg(&file))?;
+    let metadata: Value = serde_json::from_slice(&printed)?;
+    let tokens = metadata["tokens"].as_object().context("the header has no tokens")?;
+    ensure!(tokens.values().any(|token| token["type"] == "systemd-tpm2"), "{metadata}");
+    Ok(())
+}
