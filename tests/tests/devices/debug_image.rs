@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use holdfast_qemu::{PowerOn, Running};
+use anyhow::{Result, ensure};
+use holdfast_qemu::PowerOn;
 use holdfast_tests::{Bench, Ports};
-use serde_json::Value;
 
 use crate::support::cloud::{event_of_request, list, text};
-use crate::support::console::{wait_active, wait_for, wait_refused, wait_shown, wait_within};
+use crate::support::console::{wait_active, wait_refused, wait_within};
+use crate::support::report::Report;
 use crate::support::stage::DEVICE;
 use crate::support::trial::trial;
 
@@ -33,39 +33,15 @@ fn a_genuine_tpm_with_the_debug_image_is_not_enrolled_until_it_is_published() ->
         ensure!(text(&shown, "state")? == "registered", "{shown}");
         ensure!(list(&shown, "certificates")?.is_empty(), "{shown}");
 
-        // The debug image has a shell: the device itself names the fault.
-        wait_shown(&running, "State        refused")?;
-        let report = check(&running)?;
-        let failed = outcome_of(&report, "enrolment")?;
-        ensure!(failed["outcome"] == "failed", "{report}");
-        ensure!(text(failed, "text")?.contains("release-unknown"), "{report}");
+        // The device itself names the fault.
+        let report = Report::wait(&running, "refused")?;
+        ensure!(report.outcome("enrolment")? == "FAILED", "{}", report.text);
+        ensure!(report.text.contains("release-unknown"), "{}", report.text);
 
         bench.publish("debug")?;
         wait_within(&running, "holdfast: enrolled ", Duration::from_secs(600))?;
         wait_active(&running)?;
-        wait_shown(&running, "State        active")?;
-        let report = check(&running)?;
-        ensure!(report["failed"] == 0 && report["warning"] == 0, "{report:#}");
+        Report::wait(&running, "active")?.ensure_green()?;
         Ok(())
     })
-}
-
-/// What `holdfast check` says on the device.
-fn check(running: &Running) -> Result<Value> {
-    // What else is printed may fall into the middle of the answer.
-    const TRIES: usize = 3;
-    for _ in 0..TRIES {
-        running.console().send_line("systemctl is-system-running --wait; holdfast --json check")?;
-        let line = wait_for(running, "{\"checks\":")?;
-        let start = line.find("{\"checks\":").unwrap_or_default();
-        if let Ok(report) = serde_json::from_str(&line[start..]) {
-            return Ok(report);
-        }
-    }
-    anyhow::bail!("`holdfast --json check` printed no JSON in {TRIES} tries")
-}
-
-fn outcome_of<'a>(report: &'a Value, id: &str) -> Result<&'a Value> {
-    let found = list(report, "checks")?.iter().find(|check| check["id"] == id);
-    found.with_context(|| format!("no check {id} in {report}"))
 }

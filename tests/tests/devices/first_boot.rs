@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::support::cloud::{column, devices, list, text};
-use crate::support::console::{ensure_shown, wait_active, wait_for, wait_shown, word};
+use crate::support::console::{ensure_shown, wait_active, wait_for, word};
+use crate::support::report::Report;
 use crate::support::stage::{DEVICE, Stage};
 use crate::support::tools::run;
 use crate::support::trial::{trial, workshop};
@@ -55,10 +56,9 @@ fn boot(workshop: &Workshop, folder: &Path) -> Result<Value> {
     }))
 }
 
-/// Waits until the console shows the state, as the last unit of a boot does, and presses the power
-/// button.
+/// Waits until the console shows the state and what the checks found, and presses the power button.
 pub fn leave(running: Running) -> Result<(holdfast_qemu::Device, holdfast_qemu::Usage)> {
-    wait_shown(&running, "State        active")?;
+    Report::wait(&running, "active")?;
     Ok(running.shut_down(Duration::from_secs(180))?)
 }
 
@@ -81,6 +81,7 @@ fn first_boot_enrols() -> Result<()> {
         let device_id = stage.text("device_id")?;
         ensure!(word(ensure_shown(&lines, "holdfast: enrolled ")?, "device_id")? == device_id);
         ensure!(stage.seen()["offline"] == false);
+        Report::after(&lines, "active").context("no report of the checks")?.ensure_green()?;
 
         let bench = stage.bench(trial)?;
         let device = stage.device(&bench, &trial.folder)?;

@@ -16,6 +16,7 @@ use crate::first_boot::{self, SERIAL, leave};
 use crate::support::cloud::{list, text};
 use crate::support::console::{ensure_absent, ensure_shown, wait_active};
 use crate::support::foreign_volume::{Pretence, luks_for_tpm_of};
+use crate::support::report::Report;
 use crate::support::stage::Stage;
 use crate::support::trial::trial;
 
@@ -91,6 +92,7 @@ fn a_reboot_keeps_identity_and_is_active_offline_without_interaction() -> Result
         ensure_shown(&lines, "holdfast: var opened")?;
         ensure_shown(&lines, "holdfast: site accepted tenant=demo")?;
         ensure_absent(&lines, "holdfast: enrolled ")?;
+        Report::after(&lines, "active").context("no report of the checks")?.ensure_green()?;
         ensure!(second.seen()["offline"] == true, "{}", second.seen());
         ensure!(second.seen()["confirmed_offline"] == false, "{}", second.seen());
         let device_id = first.text("device_id")?;

@@ -10,6 +10,7 @@ use crate::support::cloud::{devices, event_of_request, text};
 use crate::support::console::{
     ensure_absent, parse_refused, wait_active, wait_refused, wait_shown, wait_within,
 };
+use crate::support::report::Report;
 use crate::support::stage::DEVICE;
 use crate::support::trial::trial;
 
@@ -31,7 +32,8 @@ fn refusals_are_shown_and_recover_by_themselves() -> Result<()> {
         // Unregistered: the device hears nothing that would tell which Edge IDs exist.
         let refused = wait_refused(&running, "not-accepted")?;
         expect_event(cloud, &refused.request_id, "not-registered", "warning")?;
-        wait_shown(&running, "State        refused")?;
+        let report = Report::wait(&running, "refused")?;
+        ensure!(report.outcome("enrolment")? == "FAILED", "{}", report.text);
         wait_shown(&running, "What to do ")?;
 
         // Registered, but with the TPM of another device.
@@ -63,7 +65,7 @@ fn refusals_are_shown_and_recover_by_themselves() -> Result<()> {
         ensure!(text(&shown, "id")? == active.device_id, "{shown}");
         let live = devices(cloud)?.iter().filter(|device| device["state"] != "retired").count();
         ensure!(live == 1, "there are {live} devices that are not retired");
-        wait_shown(&running, "State        active")?;
+        Report::wait(&running, "active")?.ensure_green()?;
         Ok(())
     })
 }
