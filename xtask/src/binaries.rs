@@ -9,16 +9,26 @@ use crate::{paths::Paths, process};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// A program of the device and the package that it comes from.
-pub const DEVICE: &[(&str, &str)] = &[
-    ("holdfast-boot", "holdfast-boot"),
-    ("holdfast-enroll", "holdfast-enroll"),
-    ("holdfast", "holdfast-ctl"),
+/// A program of the device.
+pub struct Program {
+    /// Its file name.
+    pub name: &'static str,
+    /// The package that it comes from.
+    pub package: &'static str,
+    /// Its folder on the device: what people call is in `/usr/bin`.
+    pub folder: &'static str,
+}
+
+/// The programs of the device's root file system.
+pub const DEVICE: &[Program] = &[
+    Program { name: "holdfast-boot", package: "holdfast-boot", folder: "usr/lib/holdfast" },
+    Program { name: "holdfast-enroll", package: "holdfast-enroll", folder: "usr/bin" },
+    Program { name: "holdfast", package: "holdfast-ctl", folder: "usr/bin" },
 ];
 
 /// Builds the device's programs and returns their folder.
 pub fn device(paths: &Paths) -> Result<PathBuf> {
-    let packages: Vec<&str> = DEVICE.iter().flat_map(|(_, package)| ["-p", *package]).collect();
+    let packages: Vec<&str> = DEVICE.iter().flat_map(|p| ["-p", p.package]).collect();
     process::step("build the device programs", || {
         cargo(paths, &[&["--profile", "release"], packages.as_slice()].concat(), "")
     })?;
@@ -63,7 +73,7 @@ fn cargo(paths: &Paths, arguments: &[&str], flags: &str) -> Result<()> {
 
 /// Crates that must not be in a device program, with the reason.
 pub fn check_device_dependencies(paths: &Paths) -> Result<()> {
-    for (program, package) in DEVICE {
+    for Program { name, package, .. } in DEVICE {
         let tree = process::output(
             Command::new("cargo")
                 .args([
@@ -79,7 +89,7 @@ pub fn check_device_dependencies(paths: &Paths) -> Result<()> {
                 .current_dir(&paths.repository),
         )?;
         if String::from_utf8(tree)?.lines().any(|l| l.starts_with("aws-lc-")) {
-            bail!("{program} links aws-lc, which only the cloud side may use");
+            bail!("{name} links aws-lc, which only the cloud side may use");
         }
     }
     Ok(())

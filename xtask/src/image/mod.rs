@@ -165,8 +165,8 @@ impl Builder<'_> {
             .path(&keys.db.public)?
             .path(&keys.pcr.public)?
             .path(&shared.site.public)?;
-        for (program, _) in binaries::DEVICE {
-            inputs = inputs.path(&self.programs.join(program))?;
+        for program in binaries::DEVICE {
+            inputs = inputs.path(&self.programs.join(program.name))?;
         }
         unless_fresh(&image.disk, &inputs.digest(), || {
             step(&format!("assemble the {} image", self.profile), || {
@@ -293,8 +293,8 @@ impl Builder<'_> {
     ) -> Result<()> {
         let size = |path: &Path| -> Result<u64> { Ok(fs::metadata(path)?.len()) };
         let mut programs = BTreeMap::from([("holdfast-init".to_owned(), size(self.init)?)]);
-        for (program, _) in binaries::DEVICE {
-            programs.insert((*program).to_owned(), size(&self.programs.join(program))?);
+        for program in binaries::DEVICE {
+            programs.insert(program.name.to_owned(), size(&self.programs.join(program.name))?);
         }
         let sizes = Sizes {
             root: size(root)?,
@@ -352,8 +352,9 @@ impl Builder<'_> {
         if profile.exists() {
             root.put_tree(&profile)?;
         }
-        for (program, _) in binaries::DEVICE {
-            root.put(&format!("usr/bin/{program}"), fs::read(self.programs.join(program))?, true);
+        for program in binaries::DEVICE {
+            let content = fs::read(self.programs.join(program.name))?;
+            root.put(&format!("{}/{}", program.folder, program.name), content, true);
         }
         for (name, text) in self.layout.repart_definitions() {
             root.put(&format!("usr/lib/holdfast/repart.d/{name}"), text, false);
