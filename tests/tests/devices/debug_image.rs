@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use holdfast_qemu::PowerOn;
 use holdfast_tests::{Bench, Ports};
 
@@ -10,12 +10,12 @@ use crate::support::cloud::{event_of_request, list, text};
 use crate::support::console::{wait_active, wait_refused, wait_within};
 use crate::support::report::Report;
 use crate::support::stage::DEVICE;
-use crate::support::trial::trial;
+use crate::support::trial::{Outcome, trial};
 
 const SERIAL: &str = "HF-E2E-0003";
 
 #[test]
-fn a_genuine_tpm_with_the_debug_image_is_not_enrolled_until_it_is_published() -> Result<()> {
+fn a_genuine_tpm_with_the_debug_image_is_not_enrolled_until_it_is_published() -> Outcome {
     trial("a_genuine_tpm_with_the_debug_image_is_not_enrolled_until_it_is_published", |trial| {
         let bench = Bench::fresh(&trial.workshop, &trial.folder, Ports::any()?)?;
         bench.publish("release")?;

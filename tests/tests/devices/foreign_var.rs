@@ -7,10 +7,10 @@ use crate::first_boot::{self, SERIAL};
 use crate::support::cloud::text;
 use crate::support::console::{ensure_absent, wait_for};
 use crate::support::foreign_volume::{Pretence, luks_for_tpm_of, plain_ext4, put_in_place};
-use crate::support::trial::{Trial, trial};
+use crate::support::trial::{Outcome, Trial, trial};
 
 #[test]
-fn a_luks_volume_made_for_this_tpm_is_not_used() -> Result<()> {
+fn a_luks_volume_made_for_this_tpm_is_not_used() -> Outcome {
     trial("a_luks_volume_made_for_this_tpm_is_not_used", |trial| {
         // This reason, and not that it does not open: the TPM did release its key.
         expect_foreign(trial, "its marker was not made by this TPM", |trial, device, pcr7| {
@@ -22,7 +22,7 @@ fn a_luks_volume_made_for_this_tpm_is_not_used() -> Result<()> {
 
 #[test]
 #[ignore = "one of the long matrices: the test before without a marker"]
-fn a_luks_volume_without_a_marker_is_not_used() -> Result<()> {
+fn a_luks_volume_without_a_marker_is_not_used() -> Outcome {
     trial("a_luks_volume_without_a_marker_is_not_used", |trial| {
         expect_foreign(trial, "it has no marker", |trial, device, pcr7| {
             let folder = trial.folder.join("foreign");
@@ -33,7 +33,7 @@ fn a_luks_volume_without_a_marker_is_not_used() -> Result<()> {
 
 #[test]
 #[ignore = "one of the long matrices: a simpler attack than the tests before"]
-fn a_plain_file_system_with_the_label_of_the_state_volume_is_not_used() -> Result<()> {
+fn a_plain_file_system_with_the_label_of_the_state_volume_is_not_used() -> Outcome {
     trial("a_plain_file_system_with_the_label_of_the_state_volume_is_not_used", |trial| {
         expect_foreign(trial, "it is not a LUKS2 volume", |trial, _, _| {
             plain_ext4(&trial.folder.join("foreign"))

@@ -6,13 +6,13 @@ use holdfast_qemu::{Device, PowerOn};
 use crate::first_boot::{self, SERIAL};
 use crate::support::console::{ensure_absent, ensure_shown, wait_for, wait_for_any, word};
 use crate::support::foreign_volume::LABEL;
-use crate::support::trial::trial;
+use crate::support::trial::{Outcome, trial};
 
 /// The LUKS headers with the sealed key, and the beginning of the data.
 const WATCHED: usize = 32 << 20;
 
 #[test]
-fn the_same_disk_with_another_tpm_neither_unlocks_nor_enrols() -> Result<()> {
+fn the_same_disk_with_another_tpm_neither_unlocks_nor_enrols() -> Outcome {
     trial("the_same_disk_with_another_tpm_neither_unlocks_nor_enrols", |trial| {
         let first = first_boot::stage(&trial.workshop)?;
         let bench = first.bench(trial)?;

@@ -12,13 +12,13 @@ use crate::first_boot;
 use crate::support::cloud::{column, devices, list, text};
 use crate::support::console::{BOOT, wait_active};
 use crate::support::stage::DEVICE;
-use crate::support::trial::trial;
+use crate::support::trial::{Outcome, trial};
 
 const SERIAL: &str = "HF-E2E-0004";
 const CUTS: u32 = 4;
 
 #[test]
-fn four_power_cuts_at_random_points_of_the_first_boot_end_in_one_identity() -> Result<()> {
+fn four_power_cuts_at_random_points_of_the_first_boot_end_in_one_identity() -> Outcome {
     trial("four_power_cuts_at_random_points_of_the_first_boot_end_in_one_identity", |trial| {
         // How much a first boot writes until its root is verified, and until it is active.
         let first = first_boot::stage(&trial.workshop)?;

@@ -3,9 +3,10 @@
 use std::process::Command;
 
 use anyhow::{Result, ensure};
+use holdfast_tests::Workshop;
 
 use crate::support::tools::{file_of_root, run};
-use crate::support::trial::{repository, workshop};
+use crate::support::trial::{Outcome, repository, trial};
 
 /// Programs of the root file system and the packages that they are made from.
 const PROGRAMS: [(&str, &str); 3] = [
@@ -17,8 +18,11 @@ const PROGRAMS: [(&str, &str); 3] = [
 const NEEDLES: [&str; 2] = ["aws-lc", "aws_lc"];
 
 #[test]
-fn no_device_program_contains_aws_lc() -> Result<()> {
-    let workshop = workshop()?;
+fn no_device_program_contains_aws_lc() -> Outcome {
+    trial("no_device_program_contains_aws_lc", |trial| search(&trial.workshop))
+}
+
+fn search(workshop: &Workshop) -> Result<()> {
     let cloud = std::fs::read(workshop.cloud_program())?;
     ensure!(NEEDLES.iter().any(|needle| has(&cloud, needle)), "the needle would not be found");
     for profile in ["release", "debug"] {
@@ -35,7 +39,11 @@ fn no_device_program_contains_aws_lc() -> Result<()> {
 }
 
 #[test]
-fn no_device_program_depends_on_aws_lc() -> Result<()> {
+fn no_device_program_depends_on_aws_lc() -> Outcome {
+    trial("no_device_program_depends_on_aws_lc", |_| ask_cargo())
+}
+
+fn ask_cargo() -> Result<()> {
     for (_, package) in PROGRAMS.into_iter().chain([("/init", "holdfast-init")]) {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let tree = run(Command::new(cargo)

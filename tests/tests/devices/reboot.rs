@@ -18,7 +18,7 @@ use crate::support::console::{ensure_absent, ensure_shown, wait_active};
 use crate::support::foreign_volume::{Pretence, luks_for_tpm_of};
 use crate::support::report::Report;
 use crate::support::stage::Stage;
-use crate::support::trial::trial;
+use crate::support::trial::{Outcome, trial};
 
 /// What the unit that somebody adds would print.
 const FOREIGN_UNIT_RAN: &str = "FOREIGN-UNIT-RAN";
@@ -84,7 +84,7 @@ fn credentials() -> Vec<String> {
 }
 
 #[test]
-fn a_reboot_keeps_identity_and_is_active_offline_without_interaction() -> Result<()> {
+fn a_reboot_keeps_identity_and_is_active_offline_without_interaction() -> Outcome {
     trial("a_reboot_keeps_identity_and_is_active_offline_without_interaction", |trial| {
         let first = first_boot::stage(&trial.workshop)?;
         let second = stage(&trial.workshop)?;
@@ -111,7 +111,7 @@ fn a_reboot_keeps_identity_and_is_active_offline_without_interaction() -> Result
 }
 
 #[test]
-fn a_unit_in_an_smbios_credential_has_no_effect() -> Result<()> {
+fn a_unit_in_an_smbios_credential_has_no_effect() -> Outcome {
     trial("a_unit_in_an_smbios_credential_has_no_effect", |trial| {
         let second = stage(&trial.workshop)?;
         ensure_absent(&second.lines()?, FOREIGN_UNIT_RAN)
@@ -120,7 +120,7 @@ fn a_unit_in_an_smbios_credential_has_no_effect() -> Result<()> {
 }
 
 #[test]
-fn a_second_disk_with_the_label_of_the_state_volume_is_not_used() -> Result<()> {
+fn a_second_disk_with_the_label_of_the_state_volume_is_not_used() -> Outcome {
     trial("a_second_disk_with_the_label_of_the_state_volume_is_not_used", |trial| {
         let second = stage(&trial.workshop)?;
         ensure_shown(&second.lines()?, "holdfast: var opened")?;

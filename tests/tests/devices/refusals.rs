@@ -12,7 +12,7 @@ use crate::support::console::{
 };
 use crate::support::report::Report;
 use crate::support::stage::DEVICE;
-use crate::support::trial::trial;
+use crate::support::trial::{Outcome, trial};
 
 const SERIAL: &str = "HF-E2E-0002";
 
@@ -20,7 +20,7 @@ const SERIAL: &str = "HF-E2E-0002";
 const BACKOFF: Duration = Duration::from_secs(600);
 
 #[test]
-fn refusals_are_shown_and_recover_by_themselves() -> Result<()> {
+fn refusals_are_shown_and_recover_by_themselves() -> Outcome {
     trial("refusals_are_shown_and_recover_by_themselves", |trial| {
         let bench = Bench::fresh(&trial.workshop, &trial.folder, Ports::any()?)?;
         bench.publish("release")?;

@@ -6,7 +6,7 @@ use holdfast_qemu::{Device, PowerOn, partition_types};
 use crate::first_boot;
 use crate::support::console::{ensure_absent, ensure_shown, wait_for, wait_for_any};
 use crate::support::tools::{inside_tree, run};
-use crate::support::trial::{Trial, trial};
+use crate::support::trial::{Outcome, Trial, trial};
 
 /// What our programs print begins like this.
 const OURS: &str = "holdfast: ";
@@ -14,7 +14,7 @@ const OURS: &str = "holdfast: ";
 const VOLUME_NAME: u64 = 1024 + 64;
 
 #[test]
-fn a_flipped_byte_in_the_root_partition_does_not_boot() -> Result<()> {
+fn a_flipped_byte_in_the_root_partition_does_not_boot() -> Outcome {
     trial("a_flipped_byte_in_the_root_partition_does_not_boot", |trial| {
         let first = first_boot::stage(&trial.workshop)?;
         let bench = first.bench(trial)?;
@@ -34,7 +34,7 @@ fn a_flipped_byte_in_the_root_partition_does_not_boot() -> Result<()> {
 }
 
 #[test]
-fn a_uki_with_a_broken_signature_does_not_boot() -> Result<()> {
+fn a_uki_with_a_broken_signature_does_not_boot() -> Outcome {
     trial("a_uki_with_a_broken_signature_does_not_boot", |trial| {
         expect_no_start(trial, |device| {
             let esp = device.disk().esp()?;
@@ -48,7 +48,7 @@ fn a_uki_with_a_broken_signature_does_not_boot() -> Result<()> {
 
 #[test]
 #[ignore = "one of the long matrices: a second way of the test before"]
-fn an_unsigned_uki_does_not_boot() -> Result<()> {
+fn an_unsigned_uki_does_not_boot() -> Outcome {
     trial("an_unsigned_uki_does_not_boot", |trial| {
         let folder = trial.folder.canonicalize()?;
         expect_no_start(trial, |device| {
@@ -92,7 +92,7 @@ fn expect_no_start(trial: &Trial, change: impl FnOnce(&Device) -> Result<()>) ->
 }
 
 #[test]
-fn a_command_line_added_through_smbios_keeps_the_state_volume_shut() -> Result<()> {
+fn a_command_line_added_through_smbios_keeps_the_state_volume_shut() -> Outcome {
     trial("a_command_line_added_through_smbios_keeps_the_state_volume_shut", |trial| {
         let first = first_boot::stage(&trial.workshop)?;
         let bench = first.bench(trial)?;

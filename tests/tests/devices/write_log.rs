@@ -13,14 +13,14 @@ use crate::first_boot;
 use crate::support::foreign_volume::LABEL;
 use crate::support::gpt::read_or_restore;
 use crate::support::tools::{inside_tree, run};
-use crate::support::trial::trial;
+use crate::support::trial::{Outcome, trial};
 
 const CUTS: usize = 100;
 /// LUKS2 headers and key slots, in front of the data.
 const HEADER: usize = 16 << 20;
 
 #[test]
-fn a_hundred_power_cuts_of_the_write_log_leave_a_disk_that_boots_on() -> Result<()> {
+fn a_hundred_power_cuts_of_the_write_log_leave_a_disk_that_boots_on() -> Outcome {
     trial("a_hundred_power_cuts_of_the_write_log_leave_a_disk_that_boots_on", |trial| {
         let first = first_boot::stage(&trial.workshop)?;
         let base = first.file("before.raw");

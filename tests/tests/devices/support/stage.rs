@@ -35,6 +35,13 @@ struct Record {
 
 const RECORD: &str = "stage.json";
 
+impl Record {
+    /// A boot that failed is not tried again in the same run of the tests.
+    fn serves(&self, made_for: &str) -> bool {
+        self.made_for == made_for && (self.outcome.is_ok() || !reuses_stages())
+    }
+}
+
 impl Stage {
     /// The stage of this name; `make` boots it in an empty folder and tells what it saw.
     pub fn get(
@@ -49,15 +56,14 @@ impl Stage {
         lock.lock().context("wait for another test")?;
         let made_for = made_for(workshop)?;
         let there = fs::read(folder.join(RECORD)).ok().and_then(|text| {
-            serde_json::from_slice(&text).ok().filter(|record: &Record| record.made_for == made_for)
+            serde_json::from_slice(&text).ok().filter(|record: &Record| record.serves(&made_for))
         });
         let record = if let Some(record) = there {
             record
         } else {
             remove(&folder)?;
             fs::create_dir_all(&folder)?;
-            let outcome =
-                make(&folder).map_err(|error| format!("{:#}", with_consoles(&error, &folder)));
+            let outcome = make(&folder).map_err(|error| with_consoles(&error, &folder));
             let record = Record { made_for, outcome };
             fs::write(folder.join(RECORD), serde_json::to_vec_pretty(&record)?)?;
             record
@@ -114,8 +120,12 @@ impl Stage {
     }
 }
 
-/// Names the run of the tests and the image. `HOLDFAST_TESTS_REUSE` keeps stages from run to run,
-/// for those who work on a test.
+/// For those who work on a test: `HOLDFAST_TESTS_REUSE` keeps stages from run to run.
+fn reuses_stages() -> bool {
+    env::var_os("HOLDFAST_TESTS_REUSE").is_some()
+}
+
+/// Names the run of the tests and the image.
 fn made_for(workshop: &Workshop) -> Result<String> {
     let measurement = workshop.measurement("release");
     let text = fs::read_to_string(&measurement).with_context(|| {
@@ -124,7 +134,7 @@ fn made_for(workshop: &Workshop) -> Result<String> {
             measurement.display()
         )
     })?;
-    let run = if env::var_os("HOLDFAST_TESTS_REUSE").is_some() {
+    let run = if reuses_stages() {
         "any".to_owned()
     } else {
         // Without nextest all tests are one process.

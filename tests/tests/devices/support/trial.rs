@@ -1,5 +1,5 @@
 use std::env;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,21 +15,39 @@ pub struct Trial {
     pub folder: PathBuf,
 }
 
+/// How a test ends.
+pub type Outcome = Result<(), Failure>;
+
+/// What went wrong, as text for people. Unlike [`Error`] it prints no backtrace of the test itself.
+pub struct Failure(String);
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self(format!("{error:#}"))
+    }
+}
+
 /// Runs a test. Its folder goes when it passes; when it fails the folder stays, and the error shows
 /// the end of each console and where the whole transcript is.
-pub fn trial(name: &str, test: impl FnOnce(&Trial) -> Result<()>) -> Result<()> {
+pub fn trial(name: &str, test: impl FnOnce(&Trial) -> Result<()>) -> Outcome {
     let folder = scratch().join(name);
     remove(&folder)?;
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let trial = Trial { workshop: workshop()?, folder };
     match test(&trial) {
-        Ok(()) => remove(&trial.folder),
-        Err(error) => Err(with_consoles(&error, &trial.folder)),
+        Ok(()) => Ok(remove(&trial.folder)?),
+        Err(error) => Err(Failure(with_consoles(&error, &trial.folder))),
     }
 }
 
 /// Adds what the devices in a folder last said.
-pub fn with_consoles(error: &Error, folder: &Path) -> Error {
+pub fn with_consoles(error: &Error, folder: &Path) -> String {
     const LINES: usize = 40;
     let mut text = format!("{error:#}\nkept for a look: {}", folder.display());
     for transcript in transcripts(folder) {
@@ -40,7 +58,7 @@ pub fn with_consoles(error: &Error, folder: &Path) -> Error {
         // Writing to a String cannot fail.
         let _ = write!(text, "\n--- the end of {} ---\n{tail}", transcript.display());
     }
-    Error::msg(text)
+    text
 }
 
 /// `<device>/runs/<number>/console.log`, in order.
