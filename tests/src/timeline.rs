@@ -28,11 +28,12 @@ const EVENTS: [(&str, &[&str]); 6] = [
 pub const ACTIVE: &str = "active";
 
 /// What shows that the way leads nowhere.
-const TROUBLE: [&str; 6] = [
+const TROUBLE: [&str; 7] = [
     "Access Denied",
     "Kernel panic",
     "holdfast-init: boot refused",
-    "holdfast: boot refused",
+    "holdfast: var refused",
+    "holdfast: closed reason",
     "holdfast: refused",
     "holdfast: faulted",
 ];

@@ -36,7 +36,7 @@ pub enum Wish {
 }
 
 /// Time for a guest to shut down on an emulated processor.
-const SHUT_DOWN_PATIENCE: Duration = Duration::from_secs(90);
+const SHUT_DOWN_PATIENCE: Duration = Duration::from_secs(45);
 
 impl Session {
     /// Serves `running`, a device of the bench in `folder`.
@@ -162,7 +162,9 @@ impl Session {
                     format!("the device shut down after {}", seconds(usage.elapsed))
                 }
                 Err(error) => {
-                    format!("the device did not shut down and was switched off: {error}")
+                    let error = error.to_string();
+                    let reason = error.lines().next().unwrap_or_default();
+                    format!("the device did not shut down and was switched off: {reason}")
                 }
             },
             Wish::Cut { call, seed } => {
