@@ -20,6 +20,14 @@ impl Tpm {
         policy: &BootPolicy,
         message: &[u8],
     ) -> Result<[u8; 32], TpmError> {
+        self.while_pcrs_settle(|| self.boot_bound_hmac_once(policy, message))
+    }
+
+    fn boot_bound_hmac_once(
+        &self,
+        policy: &BootPolicy,
+        message: &[u8],
+    ) -> Result<[u8; 32], TpmError> {
         const OPERATION: &str = "HMAC";
         let secure_boot = self.pcr_read(&[SECURE_BOOT_PCR])?;
         let digest = policy.authorized().and_pcrs(&secure_boot);

@@ -90,6 +90,11 @@ impl TpmError {
         }
     }
 
+    /// Whether a PCR was extended between a session's check of PCRs and its use.
+    pub(crate) fn pcrs_changed(&self) -> bool {
+        matches!(self, Self::Command { source, .. } if response_kind(*source) == Some(Kind::PcrChanged))
+    }
+
     #[allow(clippy::needless_pass_by_value)] // callers pass literals and errors
     pub(crate) fn malformed(what: &'static str, detail: impl ToString) -> Self {
         Self::Malformed { what, detail: detail.to_string() }

@@ -29,11 +29,13 @@ impl Tpm {
             );
             return Err(TpmError::check(OPERATION, SEALED, detail));
         }
-        let session = self.boot_session(policy)?;
-        let object = self.load_labelled(sealed, SEALED)?;
-        let secret = self.run_with((Some(session.auth()), None), OPERATION, SEALED, |tpm| {
-            tpm.unseal(object.handle().into())
-        })?;
-        Ok(Zeroizing::new(secret.value().to_vec()))
+        self.while_pcrs_settle(|| {
+            let session = self.boot_session(policy)?;
+            let object = self.load_labelled(sealed, SEALED)?;
+            let secret = self.run_with((Some(session.auth()), None), OPERATION, SEALED, |tpm| {
+                tpm.unseal(object.handle().into())
+            })?;
+            Ok(Zeroizing::new(secret.value().to_vec()))
+        })
     }
 }
