@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use holdfast_qemu::{PowerOn, Running};
+use holdfast_qemu::{Device, PowerOn, Running, Usage};
 use holdfast_tests::{Bench, Ports, Workshop};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -56,10 +55,11 @@ fn boot(workshop: &Workshop, folder: &Path) -> Result<Value> {
     }))
 }
 
-/// Waits until the console shows the state and what the checks found, and presses the power button.
-pub fn leave(running: Running) -> Result<(holdfast_qemu::Device, holdfast_qemu::Usage)> {
+/// Waits until the console shows the state and what the checks found, and switches the device off as
+/// its users do: by pulling the plug.
+pub fn leave(running: Running) -> Result<(Device, Usage)> {
     Report::wait(&running, "active")?;
-    Ok(running.shut_down(Duration::from_secs(180))?)
+    Ok(running.switch_off()?)
 }
 
 #[test]
