@@ -75,7 +75,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<()> {
             .env("HOLDFAST_TOOLS_TREE", tools.tree())
             .env("HOLDFAST_BUILD", &paths.build);
         if options.full {
-            command.env("HOLDFAST_FULL", "1");
+            command.args(["--run-ignored", "all"]);
         }
         command
     };

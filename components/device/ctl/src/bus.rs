@@ -43,6 +43,13 @@ pub struct Units {
     pub nftables: String,
 }
 
+impl Units {
+    /// Whether the system has not yet started everything.
+    pub fn is_starting(&self) -> bool {
+        matches!(self.system_state.as_str(), "initializing" | "starting")
+    }
+}
+
 /// A unit as the manager lists it (org.freedesktop.systemd1(5)).
 #[derive(Deserialize, Type)]
 struct ListedUnit {

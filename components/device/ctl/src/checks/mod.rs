@@ -27,6 +27,10 @@ pub use context::Context;
 pub use finding::{Finding, Outcome};
 pub use report::{Entry, Report};
 
+use std::time::{Duration, Instant};
+
+use zbus::Connection;
+
 use crate::{Code, Failure, bus, cli};
 
 /// A check and its stable id.
@@ -71,8 +75,16 @@ pub(crate) async fn run(only: &[String], json: bool) -> Result<Code, Failure> {
     Ok(if report.failed() { Code::Failed } else { Code::Ok })
 }
 
-/// Runs all checks on this machine and prints what they found.
-pub(crate) async fn print_all(json: bool) -> Result<(), Failure> {
+/// How long a start-up may go on before the checks are run all the same.
+const START_UP: Duration = Duration::from_secs(120);
+
+/// Runs all checks on this machine, once it has started, and prints what they found.
+pub(crate) async fn print_all(bus: &Connection, json: bool) -> Result<(), Failure> {
+    let begun = Instant::now();
+    while begun.elapsed() < START_UP && bus::units(bus).await.is_ok_and(|units| units.is_starting())
+    {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
     run(&[], json).await.map(drop)
 }
 

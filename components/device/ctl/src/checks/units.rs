@@ -18,12 +18,14 @@ pub(super) fn run(context: &Context) -> Finding {
             format!("See systemctl status {}.", units.failed[0]),
         );
     }
-    match units.system_state.as_str() {
-        "running" => Finding::ok("All units run."),
-        "initializing" | "starting" => Finding::warning(
+    if units.is_starting() {
+        return Finding::warning(
             "the system is still starting",
             "Run the check again when it has started: systemctl is-system-running --wait",
-        ),
+        );
+    }
+    match units.system_state.as_str() {
+        "running" => Finding::ok("All units run."),
         state => Finding::failed(
             format!("systemd says that the system is {state:?}"),
             "See systemctl status and journalctl -b.",

@@ -165,7 +165,7 @@ async fn step(
                 cli::print(&format!("\n{}", block(snapshot, now())))?;
             }
             if checks && settled(&snapshot.state) {
-                checks::print_all(json).await?;
+                checks::print_all(bus, json).await?;
             }
             Ok(())
         }
