@@ -1,5 +1,6 @@
 //! The project's own commands.
 
+mod bench;
 mod binaries;
 mod demo;
 mod device;
@@ -36,6 +37,9 @@ enum Verb {
     /// Make, boot and mistreat devices of your own
     #[command(subcommand)]
     Device(device::Verb),
+    /// Measure what the documentation claims
+    #[command(subcommand)]
+    Bench(bench::Area),
     /// Build the golden image
     Image {
         /// Profiles to build
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
                 image::build(&paths, &profiles.iter().map(String::as_str).collect::<Vec<_>>())
             })
             .map(drop),
+        Verb::Bench(area) => bench::run(&paths, &area),
         Verb::Demo(options) => demo::run(&paths, &options),
         Verb::Test(options) => test::run(&paths, &options),
         Verb::Device(verb) => device::run(&paths, verb),
