@@ -93,6 +93,9 @@ fn to_usize(length: u64) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX)
 }
 
+/// A block of an overlay: its number and content.
+type Changed<'a> = (&'a u64, &'a Option<Arc<Block>>);
+
 /// The unit in which an overlay holds data, in bytes.
 const BLOCK: u64 = BLOCK_LENGTH as u64;
 const BLOCK_LENGTH: usize = 4096;
@@ -127,9 +130,15 @@ impl OverlayStore {
     pub fn apply_to(&self, path: &Path) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(path)?;
         file.set_len(self.size)?;
-        for (index, block) in &self.blocks {
+        let mut changed: Vec<_> = self.blocks.iter().collect();
+        changed.sort_unstable_by_key(|(index, _)| **index);
+        // A discarded partition is one hole, not as many as it has blocks.
+        let one_hole =
+            |a: &Changed<'_>, b: &Changed<'_>| a.1.is_none() && b.1.is_none() && *a.0 + 1 == *b.0;
+        for run in changed.chunk_by(one_hole) {
+            let (index, block) = run[0];
             let offset = index * BLOCK;
-            let length = BLOCK.min(self.size - offset);
+            let length = (run.len() as u64 * BLOCK).min(self.size - offset);
             match block {
                 Some(data) => file.write_all_at(&data[..to_usize(length)], offset)?,
                 None => punch(&file, offset, length)?,

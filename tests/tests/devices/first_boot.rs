@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use holdfast_qemu::{Device, PowerOn, Running, Usage};
@@ -55,11 +56,10 @@ fn boot(workshop: &Workshop, folder: &Path) -> Result<Value> {
     }))
 }
 
-/// Waits until the console shows the state and what the checks found, and switches the device off as
-/// its users do: by pulling the plug.
+/// Waits until the console shows the state and what the checks found, and presses the power button.
 pub fn leave(running: Running) -> Result<(Device, Usage)> {
     Report::wait(&running, "active")?;
-    Ok(running.switch_off()?)
+    Ok(running.shut_down(Duration::from_secs(180))?)
 }
 
 #[test]

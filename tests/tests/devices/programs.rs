@@ -11,7 +11,7 @@ use crate::support::trial::{Outcome, repository, trial};
 /// Programs of the root file system and the packages that they are made from.
 const PROGRAMS: [(&str, &str); 3] = [
     ("/usr/bin/holdfast", "holdfast-ctl"),
-    ("/usr/bin/holdfast-boot", "holdfast-boot"),
+    ("/usr/lib/holdfast/holdfast-boot", "holdfast-boot"),
     ("/usr/bin/holdfast-enroll", "holdfast-enroll"),
 ];
 /// In the text of every error and assertion of that library.
