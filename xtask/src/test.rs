@@ -125,8 +125,12 @@ impl Run<'_> {
         if status.success() { Ok(()) } else { bail!(TestsFailed) }
     }
 
-    /// Builds a program in the build folder, if it is not there in this version.
+    /// The host's own program where it has one that runs; otherwise it is built in the build folder.
     fn provide(&self, program: &Program) -> Result<PathBuf> {
+        let own = PathBuf::from(program.package);
+        if process::output(Command::new(&own).args(version_arguments(program))).is_ok() {
+            return Ok(own);
+        }
         let root = self.paths.build.join("tools/cargo");
         let path = root.join("bin").join(program.package);
         let version = Command::new(&path).args(version_arguments(program)).output();

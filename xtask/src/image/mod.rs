@@ -196,14 +196,7 @@ impl Builder<'_> {
         process::run(
             self.tools
                 .command("mkfs.erofs")
-                .args([
-                    "--quiet",
-                    "-zzstd,level=9",
-                    "-C65536",
-                    "-Efragments,dedupe",
-                    "--all-time",
-                    "-T",
-                ])
+                .args(["--quiet", "-zzstd,level=9", "-C65536", "--all-time", "-T"])
                 .arg(epoch.to_string())
                 .args(["-U", &uuid, "--tar=f"])
                 .args([&root, &root_tar]),
