@@ -5,7 +5,7 @@ use holdfast_qemu::{Device, Disk, PowerOn};
 
 use crate::first_boot::{self, SERIAL};
 use crate::support::cloud::text;
-use crate::support::console::{ensure_absent, wait_for};
+use crate::support::console::wait_closed;
 use crate::support::foreign_volume::{Pretence, luks_for_tpm_of, plain_ext4, put_in_place};
 use crate::support::trial::{Outcome, Trial, trial};
 
@@ -54,16 +54,8 @@ fn expect_foreign(
     let foreign = make(trial, &device, &text(&known, "pcr7")?)?;
     put_in_place(&device, &foreign)?;
     let running = device.power_on(PowerOn::default())?;
-    let line = wait_for(&running, "holdfast: var refused reason=")?;
-    ensure!(line.contains("reason=var-is-foreign") && line.contains(why), "{line}");
-    let closed = wait_for(&running, "holdfast: closed reason=")?;
-    ensure!(closed.contains("var-is-foreign"), "{closed}");
-    let lines = running.console().lines();
-    for never in
-        ["holdfast: var opened", "holdfast: var created", "holdfast: enroller", "holdfast: active"]
-    {
-        ensure_absent(&lines, never)?;
-    }
+    let line = wait_closed(&running, "var-is-foreign")?;
+    ensure!(line.contains(why), "{line}");
     drop(running);
     ensure!(bench.cloud().show(SERIAL)? == known, "the cloud's record changed");
     Ok(())

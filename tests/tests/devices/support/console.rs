@@ -84,6 +84,18 @@ pub fn wait_active(running: &Running) -> Result<Active> {
     })
 }
 
+/// Waits until a device says that it stays closed for this reason, and makes sure that it has used
+/// nothing; the whole line. The state volume's own line may come later: it goes by the journal.
+pub fn wait_closed(running: &Running, reason: &str) -> Result<String> {
+    let (_, line) = wait_for_any(running, &["holdfast: closed reason=", "holdfast: active "])?;
+    ensure!(line.contains(&format!("holdfast: closed reason={reason}: ")), "{line}");
+    let never = ["var opened", "var created", "enroller started", "enrolled ", "active "];
+    for event in never.map(|event| format!("holdfast: {event}")) {
+        ensure_absent(&running.console().lines(), &event)?;
+    }
+    Ok(line)
+}
+
 /// Waits until the cloud refuses the device with this code.
 pub fn wait_refused(running: &Running, code: &str) -> Result<Refused> {
     parse_refused(&wait_for(running, &format!("holdfast: refused code={code} "))?)
