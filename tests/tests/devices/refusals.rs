@@ -6,9 +6,10 @@ use anyhow::{Result, ensure};
 use holdfast_qemu::{PowerOn, Running};
 use holdfast_tests::{Bench, Client, Ports};
 
-use crate::support::cloud::{devices, event_of_request, text};
+use crate::first_boot;
+use crate::support::cloud::{devices, event_of_request, list, text};
 use crate::support::console::{
-    ensure_absent, parse_refused, wait_active, wait_refused, wait_shown, wait_within,
+    ensure_absent, parse_refused, wait_active, wait_refused, wait_shown, wait_within, word,
 };
 use crate::support::report::Report;
 use crate::support::stage::DEVICE;
@@ -66,6 +67,35 @@ fn refusals_are_shown_and_recover_by_themselves() -> Outcome {
         let live = devices(cloud)?.iter().filter(|device| device["state"] != "retired").count();
         ensure!(live == 1, "there are {live} devices that are not retired");
         Report::wait(&running, "active")?.ensure_green()?;
+        Ok(())
+    })
+}
+
+#[test]
+#[ignore = "one of the long matrices: the test before covers a device without a certificate"]
+fn an_active_device_that_is_suspended_hears_it_and_recovers_by_itself() -> Outcome {
+    trial("an_active_device_that_is_suspended_hears_it_and_recovers_by_itself", |trial| {
+        let first = first_boot::stage(&trial.workshop)?;
+        let bench = first.bench(trial)?;
+        let cloud = bench.cloud();
+        let device = first.device(&bench, &trial.folder)?;
+        cloud.change("suspend", first_boot::SERIAL)?;
+        let running = device.power_on(PowerOn::default())?;
+        let refused = wait_refused(&running, "suspended")?;
+        let event = event_of_request(cloud, &refused.request_id)?;
+        ensure!(event["code"] == "suspended", "{event}");
+        let report = Report::wait(&running, "refused")?;
+        ensure!(report.outcome("enrolment")? == "FAILED", "{}", report.text);
+
+        cloud.change("resume", first_boot::SERIAL)?;
+        let active = wait_within(&running, "offline=false", BACKOFF)?;
+        ensure!(word(&active, "device_id")? == first.text("device_id")?, "{active}");
+        let shown = cloud.show(first_boot::SERIAL)?;
+        ensure!(text(&shown, "state")? == "active", "{shown}");
+        ensure!(
+            list(&shown, "certificates")?.len() == 1,
+            "it needed no other certificate: {shown}"
+        );
         Ok(())
     })
 }
