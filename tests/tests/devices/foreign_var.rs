@@ -32,7 +32,6 @@ fn a_luks_volume_without_a_marker_is_not_used() -> Outcome {
 }
 
 #[test]
-#[ignore = "one of the long matrices: a simpler attack than the tests before"]
 fn a_plain_file_system_with_the_label_of_the_state_volume_is_not_used() -> Outcome {
     trial("a_plain_file_system_with_the_label_of_the_state_volume_is_not_used", |trial| {
         expect_foreign(trial, "it is not a LUKS2 volume", |trial, _, _| {

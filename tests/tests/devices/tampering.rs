@@ -47,7 +47,6 @@ fn a_uki_with_a_broken_signature_does_not_boot() -> Outcome {
 }
 
 #[test]
-#[ignore = "one of the long matrices: a second way of the test before"]
 fn an_unsigned_uki_does_not_boot() -> Outcome {
     trial("an_unsigned_uki_does_not_boot", |trial| {
         let folder = trial.folder.canonicalize()?;
