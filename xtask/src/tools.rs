@@ -96,6 +96,8 @@ impl Tools {
             .find(|p| p.extension().is_some_and(|e| e == "deb"))
             .context("apt downloaded no package of mkosi")?;
         let _ = fs::remove_dir_all(place);
+        // dpkg-deb makes the last folder only.
+        fs::create_dir_all(place)?;
         process::run(Command::new("dpkg-deb").arg("-x").arg(package).arg(place), &log)
     }
 
