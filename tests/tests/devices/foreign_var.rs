@@ -7,6 +7,7 @@ use crate::first_boot::{self, SERIAL};
 use crate::support::cloud::text;
 use crate::support::console::wait_closed;
 use crate::support::foreign_volume::{Pretence, luks_for_tpm_of, plain_ext4, put_in_place};
+use crate::support::report::Report;
 use crate::support::trial::{Outcome, Trial, trial};
 
 #[test]
@@ -32,6 +33,7 @@ fn a_luks_volume_without_a_marker_is_not_used() -> Outcome {
 }
 
 #[test]
+#[ignore = "one of the long matrices: the second boot has such a file system on another disk"]
 fn a_plain_file_system_with_the_label_of_the_state_volume_is_not_used() -> Outcome {
     trial("a_plain_file_system_with_the_label_of_the_state_volume_is_not_used", |trial| {
         expect_foreign(trial, "it is not a LUKS2 volume", |trial, _, _| {
@@ -55,6 +57,7 @@ fn expect_foreign(
     let running = device.power_on(PowerOn::default())?;
     let line = wait_closed(&running, "var-is-foreign")?;
     ensure!(line.contains(why), "{line}");
+    Report::wait_closed(&running)?.ensure_names("var-verdict", "var-is-foreign")?;
     drop(running);
     ensure!(bench.cloud().show(SERIAL)? == known, "the cloud's record changed");
     Ok(())

@@ -6,6 +6,7 @@ use holdfast_qemu::{Device, PowerOn};
 use crate::first_boot::{self, SERIAL};
 use crate::support::console::{wait_closed, wait_for_any, word};
 use crate::support::foreign_volume::LABEL;
+use crate::support::report::Report;
 use crate::support::trial::{Outcome, trial};
 
 /// The LUKS headers with the sealed key, and the beginning of the data.
@@ -26,6 +27,7 @@ fn the_same_disk_with_another_tpm_neither_unlocks_nor_enrols() -> Outcome {
 
         let running = device.power_on(PowerOn::default())?;
         wait_closed(&running, "var-does-not-open")?;
+        Report::wait_closed(&running)?.ensure_names("var-verdict", "var-does-not-open")?;
         let (_, who) = wait_for_any(&running, &["holdfast: closed edge_id="])?;
         ensure!(word(&who, "edge_id")? == SERIAL && word(&who, "ek_sha256")? == other_ek, "{who}");
         wait_for_any(&running, &["restarting in 30 seconds", "the device stays closed"])?;

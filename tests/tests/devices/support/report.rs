@@ -17,12 +17,23 @@ pub struct Report {
     pub text: String,
 }
 
+const CLOSED: &str = "holdfast: closed reason=";
 const OUTCOMES: [&str; 3] = ["ok", "warning", "FAILED"];
 
 impl Report {
     /// The report after the last block that tells of this state, if it is complete.
     pub fn after(lines: &[Line], state: &str) -> Option<Self> {
-        let begin = lines.iter().rposition(|line| line.text.contains(&block(state)))?;
+        Self::after_line(lines, &block(state))
+    }
+
+    /// The report that a closed device shows with its reason.
+    pub fn wait_closed(running: &Running) -> Result<Self> {
+        Self::wait_after(running, CLOSED)
+    }
+
+    /// The report after the last line with this text, if it is complete.
+    fn after_line(lines: &[Line], text: &str) -> Option<Self> {
+        let begin = lines.iter().rposition(|line| line.text.contains(text))?;
         let lines = &lines[begin..];
         let end = lines.iter().position(|line| is_last(&line.text))?;
         let checks = lines[..end].iter().filter_map(|line| {
@@ -36,15 +47,18 @@ impl Report {
 
     /// The same once it is there.
     pub fn wait(running: &Running, state: &str) -> Result<Self> {
+        Self::wait_after(running, &block(state))
+    }
+
+    fn wait_after(running: &Running, text: &str) -> Result<Self> {
         let begun = Instant::now();
         loop {
-            if let Some(report) = Self::after(&running.console().lines(), state) {
+            if let Some(report) = Self::after_line(&running.console().lines(), text) {
                 return Ok(report);
             }
             ensure!(
                 begun.elapsed() < BOOT && !running.console().has_ended(),
-                "the console shows no report of the checks after {:?}",
-                block(state)
+                "the console shows no report of the checks after {text:?}"
             );
             thread::sleep(Duration::from_millis(100));
         }
@@ -55,6 +69,13 @@ impl Report {
         let found = self.checks.iter().find(|(_, check)| check == id);
         let (outcome, _) = found.with_context(|| format!("no check {id} in\n{}", self.text))?;
         Ok(outcome)
+    }
+
+    /// Fails unless this check failed and the report names the fault.
+    pub fn ensure_names(&self, id: &str, fault: &str) -> Result<()> {
+        ensure!(self.outcome(id)? == "FAILED", "{id} did not fail in\n{}", self.text);
+        ensure!(self.text.contains(fault), "{fault:?} is not named in\n{}", self.text);
+        Ok(())
     }
 
     /// Fails unless nothing is wrong. That the system is still starting is not.
@@ -102,6 +123,9 @@ fn a_report_is_read() {
     assert_eq!(report.checks.len(), 2);
     assert_eq!(report.outcome("clock").unwrap(), "FAILED");
     assert!(report.outcome("tpm").is_err());
+    report.ensure_names("clock", "1970").unwrap();
+    assert!(report.ensure_names("clock", "1980").is_err());
+    assert!(report.ensure_names("secure-boot", "1970").is_err());
     assert!(report.ensure_green().unwrap_err().to_string().contains("clock"));
     assert!(Report::after(&lines[..8], "active").is_none());
     assert_eq!(Report::after(&lines, "refused").unwrap().outcome("tpm").unwrap(), "ok");

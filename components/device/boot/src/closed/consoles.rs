@@ -5,7 +5,10 @@ use std::{
     io::Write as _,
 };
 
-use crate::{console::milestone, places::Places};
+use crate::{
+    console::{milestone, note},
+    places::Places,
+};
 
 const ACTIVE: &str = "sys/class/tty/console/active";
 
@@ -14,12 +17,23 @@ pub fn print(places: &Places, lines: &[String]) {
     for line in lines {
         milestone(format_args!("closed {line}"));
     }
-    let text =
-        lines.iter().fold(String::new(), |text, line| text + "holdfast: closed " + line + "\r\n");
+    write(places, lines.iter().map(|line| format!("holdfast: closed {line}")));
+}
+
+/// Shows a text as it is on all consoles, and in the journal.
+pub fn show(places: &Places, text: &str) {
+    for line in text.lines() {
+        note(line);
+    }
+    write(places, text.lines());
+}
+
+fn write(places: &Places, lines: impl IntoIterator<Item = impl AsRef<str>>) {
+    let text = lines.into_iter().fold(String::new(), |text, line| text + line.as_ref() + "\r\n");
     let active = fs::read_to_string(places.at(ACTIVE)).unwrap_or_default();
     for name in names(&active) {
         // A console that is gone is no reason to stop.
-        if let Ok(mut console) = OpenOptions::new().write(true).open(places.at("dev").join(name)) {
+        if let Ok(mut console) = OpenOptions::new().append(true).open(places.at("dev").join(name)) {
             let _ = console.write_all(text.as_bytes());
         }
     }
@@ -46,8 +60,9 @@ mod tests {
         }
         let places = Places::from_options(&[format!("--root={}", root.path().display())]).unwrap();
         print(&places, &["a".into(), "b".into()]);
+        show(&places, "c\n  d\n");
         let read = |name: &str| fs::read_to_string(root.path().join("dev").join(name)).unwrap();
-        assert_eq!(read("tty0"), "holdfast: closed a\r\nholdfast: closed b\r\n");
+        assert_eq!(read("tty0"), "holdfast: closed a\r\nholdfast: closed b\r\nc\r\n  d\r\n");
         assert_eq!(read("ttyS0"), read("tty0"));
         assert_eq!(read("ttyS1"), "");
     }
