@@ -1,6 +1,7 @@
 //! The device's certificate chain: the few facts that the device itself needs from it.
 
-use const_oid::db::rfc4519::COMMON_NAME;
+use const_oid::ObjectIdentifier;
+use const_oid::db::rfc4519::{COMMON_NAME, SERIAL_NUMBER};
 use der::{Decode as _, Encode};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject as _};
@@ -43,7 +44,7 @@ impl Chain {
     /// Takes certificates in order, the device's first.
     pub fn new(certificates: Vec<Certificate>) -> Result<Self, CertificateError> {
         let leaf = certificates.first().ok_or(CertificateError::Empty)?;
-        let device_id = common_name(leaf).ok_or(CertificateError::NoDeviceId)?;
+        let device_id = subject_attribute(leaf, COMMON_NAME).ok_or(CertificateError::NoDeviceId)?;
         Ok(Self { certificates, device_id })
     }
 
@@ -104,6 +105,11 @@ impl Chain {
         &self.device_id
     }
 
+    /// The Edge ID under which the server knows the device.
+    pub fn edge_id(&self) -> Option<String> {
+        subject_attribute(self.leaf(), SERIAL_NUMBER)
+    }
+
     /// DER of the public key that the certificate is for.
     pub fn spki(&self) -> Result<Vec<u8>, CertificateError> {
         Ok(self.leaf().tbs_certificate.subject_public_key_info.to_der()?)
@@ -147,14 +153,14 @@ impl Chain {
     }
 }
 
-fn common_name(certificate: &Certificate) -> Option<String> {
+fn subject_attribute(certificate: &Certificate, oid: ObjectIdentifier) -> Option<String> {
     let value = certificate
         .tbs_certificate
         .subject
         .0
         .iter()
         .flat_map(|name| name.0.iter())
-        .find(|attribute| attribute.oid == COMMON_NAME)
+        .find(|attribute| attribute.oid == oid)
         .map(|attribute| &attribute.value)?;
     let text = value
         .decode_as::<Utf8StringRef<'_>>()
@@ -189,6 +195,7 @@ mod tests {
         assert_eq!(pem.matches("BEGIN CERTIFICATE").count(), 2);
         assert_eq!(Chain::from_pem(&pem).unwrap(), chain);
         assert_eq!(chain.device_id(), "device-1");
+        assert_eq!(chain.edge_id().as_deref(), Some(samples::EDGE_ID));
         assert_eq!(chain.spki().unwrap(), samples::spki(b"key one"));
     }
 

@@ -74,6 +74,10 @@ impl Service {
         }
     }
 
+    async fn load(&self, key: Arc<KeyBlob>) -> Result<(), JobError> {
+        self.tpm.ask(move |tpm| Ok(tpm.load(&key).map(drop)?)).await
+    }
+
     fn boot_policy(&self) -> Result<BootPolicy, CallError> {
         self.boot_policy.read().map_err(|reason| {
             let text = format!("{reason}; only a system that booted from a signed image can seal");
@@ -135,7 +139,17 @@ impl IdentityBackend for Service {
     }
 
     async fn check(&self) -> Result<String, CallError> {
-        let checks = check::run(&self.status.status(), &self.keyring.keys(), &self.clock);
+        let keys = self.keyring.keys();
+        let device_key_loads = match keys.device.clone() {
+            Some(key) => Some(self.load(key).await.map_err(|error| error.to_string())),
+            None => None,
+        };
+        let checks = check::run(&check::Context {
+            status: &self.status.status(),
+            keys: &keys,
+            clock: &self.clock,
+            device_key_loads,
+        });
         serde_json::to_string(&checks)
             .map_err(|error| CallError::new(ErrorKind::Failed, error.to_string()))
     }

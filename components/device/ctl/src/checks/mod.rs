@@ -10,6 +10,7 @@ mod device_mapper;
 mod enrolment;
 mod finding;
 mod firewall;
+mod hardware;
 mod mounts;
 mod report;
 mod secure_boot;
@@ -43,6 +44,7 @@ pub struct Check {
 
 /// All checks, in the order in which a device starts up.
 pub const CHECKS: &[Check] = &[
+    Check { id: "hardware", run: hardware::run },
     Check { id: "secure-boot", run: secure_boot::run },
     Check { id: "command-line", run: command_line::run },
     Check { id: "verity", run: verity::run },

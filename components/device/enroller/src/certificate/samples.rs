@@ -1,5 +1,6 @@
 //! Certificates with chosen names and keys; their signatures mean nothing.
 
+use const_oid::ObjectIdentifier;
 use der::asn1::{Any, BitString, SetOfVec, Utf8StringRef};
 use der::{Decode as _, Encode as _};
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
@@ -9,7 +10,10 @@ use x509_cert::serial_number::SerialNumber;
 use x509_cert::time::{Time, Validity};
 use x509_cert::{Certificate, TbsCertificate, Version};
 
-use super::{COMMON_NAME, Chain};
+use super::{COMMON_NAME, Chain, SERIAL_NUMBER};
+
+/// Edge ID of all samples.
+pub(crate) const EDGE_ID: &str = "SN-1";
 
 /// Start of validity of all samples.
 pub(crate) const NOT_BEFORE: u64 = 1_700_000_000;
@@ -36,11 +40,13 @@ fn name(common_name: &str) -> RdnSequence {
     if common_name.is_empty() {
         return RdnSequence::default();
     }
-    let attribute = AttributeTypeAndValue {
-        oid: COMMON_NAME,
-        value: Any::encode_from(&Utf8StringRef::new(common_name).unwrap()).unwrap(),
-    };
-    RdnSequence(vec![RelativeDistinguishedName(SetOfVec::try_from(vec![attribute]).unwrap())])
+    RdnSequence(vec![rdn(COMMON_NAME, common_name)])
+}
+
+fn rdn(oid: ObjectIdentifier, text: &str) -> RelativeDistinguishedName {
+    let value = Any::encode_from(&Utf8StringRef::new(text).unwrap()).unwrap();
+    let attribute = AttributeTypeAndValue { oid, value };
+    RelativeDistinguishedName(SetOfVec::try_from(vec![attribute]).unwrap())
 }
 
 /// A certificate for a name and a key.
@@ -50,6 +56,17 @@ pub(crate) fn certificate(common_name: &str, key: &[u8]) -> Certificate {
 
 /// A certificate for a name and a key, naming its issuer.
 pub(crate) fn issued(common_name: &str, key: &[u8], issuer: &str) -> Certificate {
+    with_subject(name(common_name), key, issuer)
+}
+
+/// A device's certificate, whose subject names its Edge ID too.
+fn of_device(device_id: &str, key: &[u8]) -> Certificate {
+    let mut subject = name(device_id);
+    subject.0.push(rdn(SERIAL_NUMBER, EDGE_ID));
+    with_subject(subject, key, "issuer")
+}
+
+fn with_subject(subject: RdnSequence, key: &[u8], issuer: &str) -> Certificate {
     let time =
         |seconds| Time::try_from(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds));
     let certificate = Certificate {
@@ -62,7 +79,7 @@ pub(crate) fn issued(common_name: &str, key: &[u8], issuer: &str) -> Certificate
                 not_before: time(NOT_BEFORE).unwrap(),
                 not_after: time(NOT_AFTER).unwrap(),
             },
-            subject: name(common_name),
+            subject,
             subject_public_key_info: public_key(key),
             issuer_unique_id: None,
             subject_unique_id: None,
@@ -76,5 +93,5 @@ pub(crate) fn issued(common_name: &str, key: &[u8], issuer: &str) -> Certificate
 
 /// A chain of a device's certificate and its issuer's.
 pub(crate) fn chain(device_id: &str, key: &[u8]) -> Chain {
-    Chain::new(vec![certificate(device_id, key), certificate("issuer", b"issuer key")]).unwrap()
+    Chain::new(vec![of_device(device_id, key), certificate("issuer", b"issuer key")]).unwrap()
 }
