@@ -5,7 +5,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use crate::audit::Operation;
-use crate::ca::Authority;
+use crate::ca::{Authority, CurrentAuthority};
 use crate::clock::SharedClock;
 use crate::reply::{ErrorReply, RequestId};
 use crate::store::{Store, StoreError};
@@ -15,8 +15,8 @@ use crate::store::{Store, StoreError};
 pub struct App {
     /// What the server remembers.
     pub store: Arc<dyn Store>,
-    /// What signs certificates.
-    pub authority: Arc<Authority>,
+    /// What signs certificates, while the server runs.
+    pub authorities: Arc<CurrentAuthority>,
     /// The time.
     pub clock: SharedClock,
 }
@@ -25,6 +25,11 @@ impl App {
     /// The present moment.
     pub fn now(&self) -> OffsetDateTime {
         self.clock.now()
+    }
+
+    /// What signs certificates now.
+    pub fn authority(&self) -> Arc<Authority> {
+        self.authorities.get()
     }
 
     /// Turns the end of a change into an answer. A change that did not happen gets its audit record

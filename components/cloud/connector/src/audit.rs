@@ -32,6 +32,12 @@ macro_rules! acts {
 acts! {
     /// The server made its certificate authority.
     CreateAuthority => "authority.create",
+    /// Another issuing CA signs from then on.
+    RollIssuing => "authority.roll-issuing",
+    /// Another root is the anchor from then on.
+    RollRoot => "authority.roll-root",
+    /// A former root or issuing CA is accepted no more.
+    RetireAuthority => "authority.retire",
     /// A device was registered.
     Register => "registry.register",
     /// A waiting device was let in.

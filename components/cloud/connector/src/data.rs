@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::access::{ApiKey, PresentedKey, Role};
 use crate::audit::{Act, Operation};
-use crate::ca::{Authority, CaError, Passphrases};
+use crate::ca::{Authority, CaError, CaFolder, Passphrases};
 use crate::files::{self, FileError, Readers};
 use crate::store::{SqliteStore, Store, StoreError};
 
@@ -49,6 +49,9 @@ pub struct Endpoints {
     pub device: SocketAddr,
     /// Management API.
     pub management: SocketAddr,
+    /// Revocation lists, CA certificates and OCSP, if they are served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public: Option<SocketAddr>,
 }
 
 /// A data folder.
@@ -71,7 +74,7 @@ impl DataFolder {
         Ok(files::lock(&self.0.join("lock"))?)
     }
 
-    /// The root certificate: what operators' programs trust.
+    /// The roots in force: what operators' programs trust.
     pub fn root_certificate(&self) -> PathBuf {
         self.0.join("ca/root.crt")
     }
@@ -86,6 +89,26 @@ impl DataFolder {
         self.0.join("tls")
     }
 
+    /// The certificate authority.
+    pub fn authority(&self) -> CaFolder {
+        CaFolder::at(&self.0.join("ca"))
+    }
+
+    /// Waits until no other process makes or changes the authority.
+    pub fn lock_authority(&self) -> Result<File, DataError> {
+        Ok(files::wait_for_lock(&self.0.join("ca.lock"))?)
+    }
+
+    /// Whether a server runs on this folder.
+    pub fn is_served(&self) -> bool {
+        self.lock().is_err()
+    }
+
+    /// Opens the store, whether a server runs or not.
+    pub fn open_store(&self) -> Result<SqliteStore, DataError> {
+        Ok(SqliteStore::open(&self.0.join("holdfast.db"))?)
+    }
+
     fn endpoints(&self) -> PathBuf {
         self.0.join("endpoints.json")
     }
@@ -98,9 +121,9 @@ impl DataFolder {
         now: OffsetDateTime,
     ) -> Result<(Authority, SqliteStore), DataError> {
         self.create()?;
-        let _alone = files::wait_for_lock(&self.0.join("ca.lock"))?;
+        let _alone = self.lock_authority()?;
         let (authority, is_new) = Authority::open_or_create(&self.0.join("ca"), passphrases, now)?;
-        let store = SqliteStore::open(&self.0.join("holdfast.db"))?;
+        let store = self.open_store()?;
         if is_new {
             let root = hex::encode(sha256(&[authority.root()]));
             let operation = Operation::new(now, Actor::system(), Act::CreateAuthority, &root);

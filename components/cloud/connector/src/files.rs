@@ -96,6 +96,16 @@ pub fn create_private_folder(path: &Path) -> Result<(), FileError> {
     fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(at("set the mode of", path))
 }
 
+/// Removes a file, if it is there.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(at("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Removes a folder with its content, if it is there.
 pub fn remove_folder(path: &Path) -> Result<(), FileError> {
     match fs::remove_dir_all(path) {

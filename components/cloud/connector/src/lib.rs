@@ -13,6 +13,7 @@ pub mod device_api;
 pub mod est;
 mod files;
 pub mod management;
+pub mod public;
 pub mod registry;
 pub mod releases;
 mod reply;

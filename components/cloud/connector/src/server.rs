@@ -1,24 +1,26 @@
 //! The server: wires store, authority and listeners together, runs and stops them.
 
+mod upkeep;
+
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
+use self::upkeep::{ClientTls, Upkeep, server_certificate};
 use crate::app::App;
-use crate::ca::{CaError, Passphrases, ServerCertificate, ServerNames};
+use crate::ca::{
+    CaError, CurrentAuthority, DeviceProfile, Passphrases, PublicUrl, RosterError, ServerNames,
+};
 use crate::clock::SharedClock;
 use crate::data::{DataError, DataFolder, Endpoints};
 use crate::est::EnrolmentRates;
-use crate::tls::{
-    Listener, ServerIdentity, Timeouts, TlsError, device_config, enrolment_config,
-    management_config,
-};
-use crate::{device_api, est, management};
+use crate::tls::{Listener, ServerIdentity, Timeouts, TlsError, Transport, management_config};
+use crate::{device_api, est, management, public};
 
 /// How a server is to run.
 #[derive(Clone)]
@@ -31,12 +33,23 @@ pub struct Configuration {
     pub device: SocketAddr,
     /// Address of the management API.
     pub management: SocketAddr,
+    /// Revocation lists and OCSP for third parties, if they are to be served.
+    pub public: Option<PublicListener>,
     /// Names and addresses under which the server is reached.
     pub names: ServerNames,
     /// Passphrases of the authority's keys.
     pub passphrases: Passphrases,
     /// How often devices may ask.
     pub rates: EnrolmentRates,
+}
+
+/// Where third parties learn whether a certificate is revoked.
+#[derive(Clone, Debug)]
+pub struct PublicListener {
+    /// Address to listen on.
+    pub address: SocketAddr,
+    /// Its address as others see it; new certificates name it.
+    pub url: Option<PublicUrl>,
 }
 
 /// Why a server does not start.
@@ -48,6 +61,12 @@ pub enum StartError {
     /// The certificate authority.
     #[error(transparent)]
     Authority(#[from] CaError),
+    /// Its certificates.
+    #[error("the authority's certificates: {0}")]
+    Roster(#[from] RosterError),
+    /// Opening it was cut off.
+    #[error("the authority could not be opened: {0}")]
+    Task(#[from] tokio::task::JoinError),
     /// TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -67,6 +86,7 @@ pub enum StartError {
 pub struct Server {
     endpoints: Endpoints,
     app: App,
+    upkeep: Arc<Upkeep>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     _lock: File,
@@ -80,13 +100,9 @@ const EST_TIMEOUTS: Timeouts =
     Timeouts { handshake: Duration::from_secs(20), idle: Duration::from_secs(120) };
 const MANAGEMENT_TIMEOUTS: Timeouts =
     Timeouts { handshake: Duration::from_secs(10), idle: Duration::from_secs(60) };
-
-/// Rest of the issuing CA's life at which the log asks for a roll-over: two lives of a device
-/// certificate.
-const ISSUING_WARNING: time::Duration = time::Duration::days(180);
-
-/// How often the server's certificate is looked at.
-const RENEWAL_CHECK: Duration = Duration::from_secs(6 * 3600);
+/// Who fetches a list has no reason to stay.
+const PUBLIC_TIMEOUTS: Timeouts =
+    Timeouts { handshake: Duration::from_secs(10), idle: Duration::from_secs(30) };
 
 impl Server {
     /// Opens the data folder, or makes it, and listens.
@@ -100,23 +116,37 @@ impl Server {
         let now = clock.now();
         let (authority, store) = data.open(&configuration.passphrases, now).await?;
         data.ensure_admin_key(&store, now).await?;
-        let app = App { store: Arc::new(store), authority: Arc::new(authority), clock };
-
-        let certificate = server_certificate(&app, &data, &configuration.names)?;
+        let device = device_profile(&configuration);
+        let authority = authority.with_device_profile(device.clone());
+        let certificate = server_certificate(&authority, &data, &configuration.names, now)?;
         let identity = Arc::new(ServerIdentity::new(certificate)?);
+        let tls = ClientTls::new(&identity, &authority)?;
+        let authorities = Arc::new(CurrentAuthority::new(authority));
+        let app = App { store: Arc::new(store), authorities, clock };
+
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let endpoints = listen(&configuration, &app, &identity, &stopped, &mut tasks).await?;
+        let upkeep = Arc::new(Upkeep {
+            app: app.clone(),
+            data: data.clone(),
+            names: configuration.names.clone(),
+            passphrase: configuration.passphrases.issuing.clone(),
+            device,
+            identity,
+            tls,
+            turn: Mutex::default(),
+        });
+        let endpoints = listen(&configuration, &upkeep, &stopped, &mut tasks).await?;
         data.write_endpoints(&endpoints)?;
-        let names = configuration.names;
-        tasks.spawn(renew(app.clone(), data, names, identity, stopped));
+        tasks.spawn(Arc::clone(&upkeep).run(stopped));
         tracing::info!(
             est = %endpoints.est,
             device = %endpoints.device,
             management = %endpoints.management,
+            public = endpoints.public.map(tracing::field::display),
             "serving"
         );
-        Ok(Self { endpoints, app, stop, tasks, _lock: lock })
+        Ok(Self { endpoints, app, upkeep, stop, tasks, _lock: lock })
     }
 
     /// Where it listens.
@@ -129,39 +159,41 @@ impl Server {
         &self.app
     }
 
+    /// Takes over an authority that was changed in the data folder, without waiting until the
+    /// server looks by itself; says whether it was.
+    pub async fn reload_authority(&self) -> Result<bool, StartError> {
+        self.upkeep.take_over().await
+    }
+
     /// Lets running requests end, then ends.
     pub async fn stop(mut self) {
         tracing::info!("stopping");
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
         // The store's thread writes what is queued before its handle is gone.
-        let app = self.app;
-        let _ = tokio::task::spawn_blocking(move || drop(app)).await;
+        let rest = (self.app, self.upkeep);
+        let _ = tokio::task::spawn_blocking(move || drop(rest)).await;
         tracing::info!("stopped");
     }
 }
 
 async fn listen(
     configuration: &Configuration,
-    app: &App,
-    identity: &Arc<ServerIdentity>,
+    upkeep: &Upkeep,
     stopped: &watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
 ) -> Result<Endpoints, StartError> {
-    // A device may send its own certificate without the issuing CA's: both are anchors.
-    let anchors = [app.authority.root().clone(), app.authority.issuing().clone()];
-
+    let Upkeep { app, identity, tls, .. } = upkeep;
     let address = configuration.est;
-    let tls = enrolment_config(Arc::clone(identity), &anchors)?;
     let router = est::router(app, configuration.rates);
-    let listener = Listener::<est::Session>::bind("est", address, tls, router, EST_TIMEOUTS).await;
+    let est = Arc::clone(&tls.est);
+    let listener = Listener::<est::Session>::bind("est", address, est, router, EST_TIMEOUTS).await;
     let est = spawn(listener, "est", address, stopped, tasks)?;
 
     let address = configuration.device;
-    let tls = device_config(Arc::clone(identity), &anchors)?;
-    let listener =
-        Listener::<()>::bind("device", address, tls, device_api::router(app), DEVICE_TIMEOUTS);
-    let device = spawn(listener.await, "device", address, stopped, tasks)?;
+    let (device, router) = (Arc::clone(&tls.device), device_api::router(app));
+    let listener = Listener::<()>::bind("device", address, device, router, DEVICE_TIMEOUTS).await;
+    let device = spawn(listener, "device", address, stopped, tasks)?;
 
     let address = configuration.management;
     let tls = management_config(Arc::clone(identity))?;
@@ -169,7 +201,22 @@ async fn listen(
     let listener =
         Listener::<()>::bind("management", address, tls, router, MANAGEMENT_TIMEOUTS).await;
     let management = spawn(listener, "management", address, stopped, tasks)?;
-    Ok(Endpoints { est, device, management })
+
+    let public = match &configuration.public {
+        None => None,
+        Some(PublicListener { address, .. }) => {
+            let (address, router) = (*address, public::router(app));
+            let listener =
+                Listener::<()>::bind("public", address, Transport::Plain, router, PUBLIC_TIMEOUTS);
+            Some(spawn(listener.await, "public", address, stopped, tasks)?)
+        }
+    };
+    Ok(Endpoints { est, device, management, public })
+}
+
+fn device_profile(configuration: &Configuration) -> DeviceProfile {
+    let public_url = configuration.public.as_ref().and_then(|public| public.url.clone());
+    DeviceProfile { public_url, ..DeviceProfile::default() }
 }
 
 fn spawn<S: Default + Send + Sync + 'static>(
@@ -184,39 +231,4 @@ fn spawn<S: Default + Send + Sync + 'static>(
     let bound = listener.address().map_err(failed)?;
     tasks.spawn(listener.serve(stopped.clone()));
     Ok(bound)
-}
-
-/// The server's certificate, made anew when its time comes.
-fn server_certificate(
-    app: &App,
-    data: &DataFolder,
-    names: &ServerNames,
-) -> Result<ServerCertificate, CaError> {
-    let ends = app.authority.issuing_ends();
-    if ends - app.now() < ISSUING_WARNING {
-        tracing::warn!(%ends, "the issuing CA nears its end: roll it over with the root's key");
-    }
-    ServerCertificate::open_or_issue(&data.tls(), &app.authority, names, app.now())
-}
-
-/// Renews the server's certificate while the server runs.
-async fn renew(
-    app: App,
-    data: DataFolder,
-    names: ServerNames,
-    identity: Arc<ServerIdentity>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    loop {
-        tokio::select! {
-            _ = stopped.wait_for(|stop| *stop) => return,
-            () = tokio::time::sleep(RENEWAL_CHECK) => {}
-        }
-        let renewed = server_certificate(&app, &data, &names)
-            .map_err(StartError::from)
-            .and_then(|certificate| Ok(identity.replace(certificate)?));
-        if let Err(error) = renewed {
-            tracing::error!(%error, "the server's certificate could not be renewed");
-        }
-    }
 }

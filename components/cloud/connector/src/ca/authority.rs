@@ -1,43 +1,52 @@
-//! Root and issuing CA: making them on the first start, opening them on every other.
+//! The authority in force: what signs certificates and revocation lists, and what is published.
 
 use std::path::Path;
 
-use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber, SubjectPublicKeyInfo,
-};
+use rcgen::{Certificate, CertificateParams, Issuer, KeyPair, PublicKeyData, SubjectPublicKeyInfo};
 use rustls_pki_types::CertificateDer;
-use time::{Duration, OffsetDateTime};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use time::OffsetDateTime;
+use x509_parser::prelude::X509Certificate;
 
-use super::leaf::{self, Assurance, IssuedLeaf, LeafSubject};
-use super::{CaError, Passphrase, Serial, key, pkcs7};
-use crate::files::{self, Readers};
-
-const ROOT_LIFE: Duration = Duration::days(20 * 365);
-const ISSUING_LIFE: Duration = Duration::days(5 * 365);
-/// Devices accept server certificates by a clock that may stand at the build time of their image.
-const BACKDATED: Duration = Duration::hours(1);
-
-const ROOT_CERTIFICATE: &str = "root.crt";
-const ROOT_KEY: &str = "root.key";
-const ISSUING_CERTIFICATE: &str = "issuing.crt";
-const ISSUING_KEY: &str = "issuing.key";
+use super::ocsp::Responder;
+use super::profile::{Assurance, DeviceProfile, LeafSubject};
+use super::roster::{IssuingCa, Roster};
+use super::{CaCertificate, CaError, CaFolder, CaId, Crl, Passphrase, Serial, pkcs7};
 
 /// Passphrases of the authority's keys; a key without one is protected by its file mode alone.
 #[derive(Clone, Default)]
 pub struct Passphrases {
     /// Of the root's key; used at the first start only.
     pub root: Option<Passphrase>,
-    /// Of the issuing CA's key; needed at every start.
+    /// Of the issuing CAs' keys; needed at every start.
     pub issuing: Option<Passphrase>,
 }
 
-/// The root's certificate and the issuing CA with its key.
+/// A certificate that was just issued.
+#[derive(Clone, Debug)]
+pub struct IssuedLeaf {
+    /// Serial number.
+    pub serial: Serial,
+    /// The certificate.
+    pub der: CertificateDer<'static>,
+    /// Start of validity.
+    pub not_before: OffsetDateTime,
+    /// End of validity.
+    pub not_after: OffsetDateTime,
+}
+
+/// The certificates in force, with the keys of the issuing CAs.
 pub struct Authority {
-    root: CertificateDer<'static>,
-    issuing: CertificateDer<'static>,
-    issuing_ends: OffsetDateTime,
+    roster: Roster,
+    current: IssuingCa,
+    issuer: Issuer<'static, KeyPair>,
+    former: Vec<Signer>,
+    responder: Responder,
+    device: DeviceProfile,
+}
+
+/// A former issuing CA: it signs what is known of its certificates.
+struct Signer {
+    ca: IssuingCa,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -49,60 +58,96 @@ impl Authority {
         passphrases: &Passphrases,
         now: OffsetDateTime,
     ) -> Result<(Self, bool), CaError> {
-        let is_new = !folder.is_dir();
+        let folder = CaFolder::at(folder);
+        let is_new = !folder.exists();
         if is_new {
-            create(folder, passphrases, now)?;
+            folder.create(passphrases, now)?;
         }
-        Ok((Self::open(folder, passphrases.issuing.as_ref())?, is_new))
+        let roster = folder.roster()?;
+        // A crash may have come between a roll-over and its copies.
+        folder.write_copies(&roster)?;
+        Ok((Self::open(&folder, roster, passphrases.issuing.as_ref())?, is_new))
     }
 
-    fn open(folder: &Path, passphrase: Option<&Passphrase>) -> Result<Self, CaError> {
-        let root = read_certificate(folder, ROOT_CERTIFICATE)?;
-        let issuing = read_certificate(folder, ISSUING_CERTIFICATE)?;
-        let key = key::read(&folder.join(ISSUING_KEY), passphrase)?;
-        let unusable = |detail: &str| CaError::Certificate {
-            name: ISSUING_CERTIFICATE,
-            detail: detail.to_owned(),
+    /// Opens the keys that a roster names.
+    pub fn open(
+        folder: &CaFolder,
+        roster: Roster,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Self, CaError> {
+        let open = |ca: &IssuingCa| {
+            let key = folder.issuing_key(ca, passphrase)?;
+            let issuer = Issuer::from_ca_cert_der(ca.certificate.der(), key)
+                .map_err(|e| CaError::issue(ca.certificate.common_name(), e))?;
+            Ok::<_, CaError>(Signer { ca: ca.clone(), issuer })
         };
-        let (_, parsed) =
-            X509Certificate::from_der(&issuing).map_err(|e| unusable(&e.to_string()))?;
-        if parsed.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
-            return Err(unusable("it is not the certificate of issuing.key"));
-        }
-        let issuing_ends = parsed.validity().not_after.to_datetime();
-        let issuer =
-            Issuer::from_ca_cert_der(&issuing, key).map_err(|e| unusable(&e.to_string()))?;
-        Ok(Self { root, issuing_ends, issuer, issuing: issuing.clone() })
+        let current = open(roster.current()?)?;
+        let former = roster.issuing.iter().skip(1).map(open).collect::<Result<_, _>>()?;
+        Ok(Self {
+            current: current.ca,
+            issuer: current.issuer,
+            former,
+            responder: Responder::default(),
+            device: DeviceProfile::default(),
+            roster,
+        })
     }
 
-    /// The root: the one anchor that devices and operators pin.
+    /// With another profile of device certificates.
+    #[must_use]
+    pub fn with_device_profile(self, device: DeviceProfile) -> Self {
+        Self { device, ..self }
+    }
+
+    /// What is in force.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// The root in force: the anchor that operators pin.
     pub fn root(&self) -> &CertificateDer<'static> {
-        &self.root
+        self.roster.root.certificate.der()
     }
 
     /// The root as PEM.
     pub fn root_pem(&self) -> String {
-        pem("CERTIFICATE", &self.root)
+        self.roster.root.certificate.pem()
     }
 
-    /// The issuing CA's certificate.
+    /// The certificate of the issuing CA that signs.
     pub fn issuing(&self) -> &CertificateDer<'static> {
-        &self.issuing
+        self.current.certificate.der()
     }
 
-    /// End of the issuing CA's validity.
+    /// End of its validity.
     pub fn issuing_ends(&self) -> OffsetDateTime {
-        self.issuing_ends
+        self.current.certificate.not_after()
     }
 
-    /// The answer of EST's /cacerts: every CA certificate in force, root first.
+    /// What client certificates may lead to: every root and every issuing CA in force.
+    pub fn anchors(&self) -> Vec<CertificateDer<'static>> {
+        self.roster.anchors().map(|ca| ca.der().clone()).collect()
+    }
+
+    /// What follows a leaf so that those who know any one of the roots can verify it: the issuing
+    /// CA and, while the overlap of a root's roll-over lasts, the new root signed by the old one.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        let cross = self.roster.former_root.iter().map(|former| &former.new_with_old);
+        std::iter::once(&self.current.certificate).chain(cross).map(|ca| ca.der().clone()).collect()
+    }
+
+    /// The answer of EST's /cacerts (RFC 7030, 4.1.3): every CA certificate in force, roots first.
     pub fn ca_certificates(&self) -> Vec<u8> {
-        pkcs7::certs_only(&[&self.root, &self.issuing])
+        let all: Vec<&[u8]> = self.roster.certificates().map(|ca| ca.der().as_ref()).collect();
+        pkcs7::certs_only(&all)
     }
 
-    /// The answer of EST's /simpleenroll: the new certificate, then the issuing CA.
+    /// The answer of EST's /simpleenroll: the new certificate, then its chain.
     pub fn enrolment_answer(&self, leaf: &[u8]) -> Vec<u8> {
-        pkcs7::certs_only(&[leaf, &self.issuing])
+        let chain = self.chain();
+        let all: Vec<&[u8]> =
+            std::iter::once(leaf).chain(chain.iter().map(AsRef::as_ref)).collect();
+        pkcs7::certs_only(&all)
     }
 
     /// Issues a device certificate for a public key, DER `SubjectPublicKeyInfo`.
@@ -113,15 +158,17 @@ impl Authority {
         assurance: Assurance,
         now: OffsetDateTime,
     ) -> Result<IssuedLeaf, CaError> {
-        if now >= self.issuing_ends {
-            return Err(CaError::Expired(self.issuing_ends));
+        if now >= self.issuing_ends() {
+            return Err(CaError::Expired(self.issuing_ends()));
         }
         let failed = |source| CaError::Issue { subject: subject.uri(), source };
-        let key = SubjectPublicKeyInfo::from_der(spki).map_err(failed)?;
+        let key = SubjectPublicKeyInfo::from_der(spki).map_err(|e| failed(e.into()))?;
         let serial = Serial::random()?;
-        let params =
-            leaf::profile(subject, &serial, assurance, now, self.issuing_ends).map_err(failed)?;
-        let certificate = self.sign(&params, &key).map_err(failed)?;
+        let params = self
+            .device
+            .certificate(subject, assurance, &serial, &self.current.certificate, now)
+            .map_err(failed)?;
+        let certificate = self.sign(&params, &key).map_err(|e| failed(e.into()))?;
         Ok(IssuedLeaf {
             serial,
             der: certificate.der().clone(),
@@ -138,93 +185,41 @@ impl Authority {
         params.signed_by(key, &self.issuer)
     }
 
-    /// Whether the issuing CA made this certificate.
+    /// Whether the issuing CA that signs made this certificate.
     pub(super) fn signed(&self, certificate: &X509Certificate<'_>) -> bool {
-        X509Certificate::from_der(&self.issuing)
-            .is_ok_and(|(_, ca)| ca.subject() == certificate.issuer() && ca.is_ca())
+        certificate.issuer().as_raw() == self.current.certificate.subject()
     }
-}
 
-/// Makes root and issuing CA in a folder of another name first, so that a crash leaves none.
-fn create(folder: &Path, passphrases: &Passphrases, now: OffsetDateTime) -> Result<(), CaError> {
-    let unfinished = folder.with_extension("unfinished");
-    files::remove_folder(&unfinished)?;
-    files::create_private_folder(&unfinished)?;
-
-    let root_key = key::generate()?;
-    let root_params =
-        ca_profile("Holdfast root", BasicConstraints::Constrained(1), now, ROOT_LIFE)?;
-    let root = root_params.self_signed(&root_key).map_err(|source| issue("the root", source))?;
-    key::write(&unfinished.join(ROOT_KEY), &root_key, passphrases.root.as_ref())?;
-    write_certificate(&unfinished, ROOT_CERTIFICATE, &root)?;
-
-    let root_issuer = Issuer::from_ca_cert_der(root.der(), root_key)
-        .map_err(|source| issue("the issuing CA", source))?;
-    let issuing_key = key::generate()?;
-    let issuing_params =
-        ca_profile("Holdfast issuing CA", BasicConstraints::Constrained(0), now, ISSUING_LIFE)?;
-    let issuing = issuing_params
-        .signed_by(&issuing_key, &root_issuer)
-        .map_err(|source| issue("the issuing CA", source))?;
-    key::write(&unfinished.join(ISSUING_KEY), &issuing_key, passphrases.issuing.as_ref())?;
-    write_certificate(&unfinished, ISSUING_CERTIFICATE, &issuing)?;
-
-    Ok(files::rename(&unfinished, folder)?)
-}
-
-fn ca_profile(
-    name: &str,
-    constraints: BasicConstraints,
-    now: OffsetDateTime,
-    life: Duration,
-) -> Result<CertificateParams, CaError> {
-    let serial = Serial::random()?;
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    // Names of CAs must differ between installations, or path building may confuse them.
-    let suffix = &serial.as_str()[..8.min(serial.as_str().len())];
-    params.distinguished_name.push(DnType::CommonName, format!("{name} {suffix}"));
-    params.distinguished_name.push(DnType::OrganizationName, "Holdfast");
-    params.serial_number = Some(SerialNumber::from(serial.to_bytes()));
-    params.not_before = now - BACKDATED;
-    params.not_after = now + life;
-    params.is_ca = IsCa::Ca(constraints);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.use_authority_key_identifier_extension = true;
-    Ok(params)
-}
-
-fn issue(subject: &str, source: rcgen::Error) -> CaError {
-    CaError::Issue { subject: subject.to_owned(), source }
-}
-
-fn write_certificate(folder: &Path, name: &str, certificate: &Certificate) -> Result<(), CaError> {
-    Ok(files::write(&folder.join(name), certificate.pem().as_bytes(), Readers::Everybody)?)
-}
-
-fn read_certificate(folder: &Path, name: &'static str) -> Result<CertificateDer<'static>, CaError> {
-    let pem = files::read(&folder.join(name))?;
-    let (_, block) = x509_parser::pem::parse_x509_pem(&pem)
-        .map_err(|e| CaError::Certificate { name, detail: e.to_string() })?;
-    Ok(CertificateDer::from(block.contents))
-}
-
-/// PEM text of a DER structure, RFC 7468.
-pub(crate) fn pem(label: &str, der: &[u8]) -> String {
-    use base64::Engine as _;
-    let body = base64::engine::general_purpose::STANDARD.encode(der);
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for start in (0..body.len()).step_by(64) {
-        text.push_str(&body[start..(start + 64).min(body.len())]);
-        text.push('\n');
+    /// The issuing CAs in force, the one that signs first.
+    pub fn issuing_cas(&self) -> impl Iterator<Item = &CaCertificate> {
+        self.roster.issuing.iter().map(|ca| &ca.certificate)
     }
-    text + &format!("-----END {label}-----\n")
+
+    /// Signs a revocation list of an issuing CA: DER.
+    pub fn sign_crl(&self, ca: &CaId, list: &Crl<'_>) -> Result<Vec<u8>, CaError> {
+        let (certificate, issuer) = self.signer(ca).ok_or_else(|| CaError::Unknown(ca.clone()))?;
+        list.sign(certificate, issuer).map_err(|e| CaError::issue("a revocation list", e))
+    }
+
+    pub(super) fn signer(&self, ca: &CaId) -> Option<(&CaCertificate, &Issuer<'static, KeyPair>)> {
+        if self.current.certificate.id() == ca {
+            return Some((&self.current.certificate, &self.issuer));
+        }
+        let found = self.former.iter().find(|signer| signer.ca.certificate.id() == ca)?;
+        Some((&found.ca.certificate, &found.issuer))
+    }
+
+    pub(super) fn responder(&self) -> &Responder {
+        &self.responder
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ca::KeyError;
+    use time::Duration;
+
+    use crate::ca::{KeyError, key};
     use crate::clock::from_unix;
 
     fn passphrases(root: Option<&str>, issuing: Option<&str>) -> Passphrases {
@@ -239,7 +234,7 @@ mod tests {
         let both = passphrases(Some("r"), Some("i"));
         let (made, is_new) = Authority::open_or_create(&ca, &both, now).unwrap();
         assert!(is_new);
-        std::fs::remove_file(ca.join(ROOT_KEY)).unwrap();
+        std::fs::remove_file(ca.join("root.key")).unwrap();
         let issuing_only = passphrases(None, Some("i"));
         let (opened, is_new) = Authority::open_or_create(&ca, &issuing_only, now).unwrap();
         assert!(!is_new);
@@ -258,7 +253,7 @@ mod tests {
         for ca in [&ours, &theirs] {
             Authority::open_or_create(ca, &Passphrases::default(), now).unwrap();
         }
-        std::fs::copy(theirs.join(ISSUING_KEY), ours.join(ISSUING_KEY)).unwrap();
+        std::fs::copy(theirs.join("issuing.key"), ours.join("issuing.key")).unwrap();
         let error = Authority::open_or_create(&ours, &Passphrases::default(), now).err().unwrap();
         assert!(error.to_string().contains("not the certificate of issuing.key"), "{error}");
     }
@@ -269,10 +264,41 @@ mod tests {
         let ca = folder.path().join("ca");
         let unfinished = folder.path().join("ca.unfinished");
         std::fs::create_dir(&unfinished).unwrap();
-        std::fs::write(unfinished.join(ROOT_KEY), "half a key").unwrap();
+        std::fs::write(unfinished.join("root.key"), "half a key").unwrap();
         let now = from_unix(1_800_000_000);
         assert!(Authority::open_or_create(&ca, &Passphrases::default(), now).unwrap().1);
         assert!(!unfinished.exists());
+    }
+
+    #[test]
+    fn a_folder_from_before_there_were_roll_overs_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca");
+        let now = from_unix(1_800_000_000);
+        let (made, _) = Authority::open_or_create(&ca, &Passphrases::default(), now).unwrap();
+        std::fs::remove_file(ca.join("authority.json")).unwrap();
+        let (opened, is_new) =
+            Authority::open_or_create(&ca, &Passphrases::default(), now).unwrap();
+        assert!(!is_new);
+        assert_eq!(opened.root(), made.root());
+        assert_eq!(opened.issuing(), made.issuing());
+        assert!(opened.roster().root.crl.is_none());
+
+        std::fs::write(ca.join("authority.json"), "{").unwrap();
+        let error = Authority::open_or_create(&ca, &Passphrases::default(), now).err().unwrap();
+        assert!(error.to_string().contains("authority.json"), "{error}");
+    }
+
+    #[test]
+    fn copies_of_certificates_are_brought_up_to_date_after_a_crash() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca");
+        let now = from_unix(1_800_000_000);
+        Authority::open_or_create(&ca, &Passphrases::default(), now).unwrap();
+        let before = std::fs::read(ca.join("root.crt")).unwrap();
+        std::fs::write(ca.join("root.crt"), "old").unwrap();
+        Authority::open_or_create(&ca, &Passphrases::default(), now).unwrap();
+        assert_eq!(std::fs::read(ca.join("root.crt")).unwrap(), before);
     }
 
     #[test]
@@ -285,7 +311,7 @@ mod tests {
         let spki = key.subject_public_key_info();
         let subject = LeafSubject { device_id: uuid::Uuid::nil(), edge_id: "SN-1", tenant: "demo" };
         let issue = |now| authority.issue_leaf(subject, &spki, Assurance::Attested, now);
-        assert_eq!(issue(now).unwrap().not_after, now + leaf::LIFE);
+        assert_eq!(issue(now).unwrap().not_after, now + DeviceProfile::LIFE);
         let late = authority.issuing_ends() - Duration::days(1);
         assert_eq!(issue(late).unwrap().not_after, authority.issuing_ends());
         assert!(matches!(issue(authority.issuing_ends()), Err(CaError::Expired(_))));

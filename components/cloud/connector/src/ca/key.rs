@@ -54,6 +54,9 @@ pub enum KeyError {
         /// What is wrong.
         detail: String,
     },
+    /// There is a file already.
+    #[error("{0} exists; a key is never written over another one")]
+    Exists(String),
     /// The key could not be made or encrypted.
     #[error("cannot make a key: {0}")]
     Make(String),
@@ -117,6 +120,28 @@ pub(super) fn read(path: &Path, passphrase: Option<&Passphrase>) -> Result<KeyPa
     let key = PrivatePkcs8KeyDer::from(plain.as_bytes());
     KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P256_SHA256)
         .map_err(|e| unusable(e.to_string()))
+}
+
+/// Whether a key needs a passphrase.
+pub(super) fn is_encrypted(path: &Path) -> Result<bool, KeyError> {
+    Ok(Zeroizing::new(files::read_text(path)?).contains("ENCRYPTED PRIVATE KEY"))
+}
+
+/// Reads the key of a root, from wherever the operator keeps it.
+pub fn read_root_key(path: &Path, passphrase: Option<&Passphrase>) -> Result<KeyPair, KeyError> {
+    read(path, passphrase)
+}
+
+/// Writes the key of a new root where nothing is yet.
+pub fn write_root_key(
+    path: &Path,
+    key: &KeyPair,
+    passphrase: Option<&Passphrase>,
+) -> Result<(), KeyError> {
+    if path.exists() {
+        return Err(KeyError::Exists(path.display().to_string()));
+    }
+    write(path, key, passphrase)
 }
 
 /// Reads a P-256 signing key that signs documents (site configurations), PKCS#8 or SEC1.

@@ -6,23 +6,17 @@ use std::path::Path;
 use std::str::FromStr;
 
 use rcgen::string::Ia5String;
-use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType, SerialNumber,
-};
+use rcgen::{KeyPair, SanType};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use time::{Duration, OffsetDateTime};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::{Authority, CaError, Serial, key};
+use super::{Authority, CaError, Serial, key, profile};
 use crate::files::{self, Readers};
 
-/// Life of the server's certificate; below the 398 days that TLS clients on the web accept.
-const LIFE: Duration = Duration::days(397);
 /// Rest of life at which a new one is made.
 const RENEW_BEFORE: Duration = Duration::days(60);
-const BACKDATED: Duration = Duration::hours(1);
 
 /// One name or address under which the server is reached.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +60,16 @@ impl ServerNames {
         Ok(Self(all))
     }
 
+    pub(super) fn to_subject_alt_names(&self) -> Result<Vec<SanType>, rcgen::Error> {
+        self.0
+            .iter()
+            .map(|name| match name {
+                ServerName::Address(address) => Ok(SanType::IpAddress(*address)),
+                ServerName::Dns(name) => Ia5String::try_from(name.as_str()).map(SanType::DnsName),
+            })
+            .collect()
+    }
+
     fn from_certificate(certificate: &X509Certificate<'_>) -> Self {
         let mut all = Vec::new();
         if let Ok(Some(extension)) = certificate.subject_alternative_name() {
@@ -91,7 +95,7 @@ fn address(bytes: &[u8]) -> Option<ServerName> {
 
 /// The certificate with its key, ready for TLS.
 pub struct ServerCertificate {
-    /// Leaf first, then the issuing CA.
+    /// Leaf first, then its chain.
     pub chain: Vec<CertificateDer<'static>>,
     /// Its private key.
     pub key: PrivatePkcs8KeyDer<'static>,
@@ -151,9 +155,10 @@ impl ServerCertificate {
     ) -> Result<Self, CaError> {
         files::create_private_folder(folder)?;
         let key = key::generate()?;
-        let mut params = profile(names, now).map_err(issue_error)?;
-        params.not_after = params.not_after.min(authority.issuing_ends());
-        let certificate = authority.sign(&params, &key).map_err(issue_error)?;
+        let failed = |source| CaError::issue("the server", source);
+        let params = profile::server(names, &Serial::random()?, now, authority.issuing_ends())
+            .map_err(failed)?;
+        let certificate = authority.sign(&params, &key).map_err(failed)?;
         // A crash between the two leaves a pair that does not match; `open` then refuses it.
         key::write(&folder.join("server.key"), &key, None)?;
         files::write(&folder.join("server.crt"), certificate.pem().as_bytes(), Readers::Everybody)?;
@@ -166,45 +171,17 @@ impl ServerCertificate {
         key: &KeyPair,
         not_after: OffsetDateTime,
     ) -> Self {
-        Self {
-            chain: vec![leaf, authority.issuing().clone()],
-            key: PrivatePkcs8KeyDer::from(key.serialize_der()),
-            not_after,
-        }
+        let mut chain = vec![leaf];
+        chain.extend(authority.chain());
+        Self { chain, key: PrivatePkcs8KeyDer::from(key.serialize_der()), not_after }
     }
-}
-
-fn issue_error(source: rcgen::Error) -> CaError {
-    CaError::Issue { subject: "the server".into(), source }
-}
-
-fn profile(names: &ServerNames, now: OffsetDateTime) -> Result<CertificateParams, rcgen::Error> {
-    let mut params = CertificateParams::default();
-    let serial = Serial::random().map_err(|_| rcgen::Error::RingUnspecified)?;
-    params.serial_number = Some(SerialNumber::from(serial.to_bytes()));
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "Holdfast connector");
-    params.subject_alt_names = names
-        .0
-        .iter()
-        .map(|name| match name {
-            ServerName::Address(address) => Ok(SanType::IpAddress(*address)),
-            ServerName::Dns(name) => Ia5String::try_from(name.as_str()).map(SanType::DnsName),
-        })
-        .collect::<Result<_, _>>()?;
-    params.not_before = now - BACKDATED;
-    params.not_after = now + LIFE;
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
-    Ok(params)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ca::Passphrases;
+    use crate::ca::profile::server::LIFE;
     use crate::clock::from_unix;
 
     #[test]

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::{Client, Exit};
 use crate::access::Role;
+use crate::ca::{CaId, PublicUrl};
 use crate::data::DataFolder;
 use crate::files;
 use crate::registry::{Approval, DeviceState, Digest, QuoteMode, Severity, Tenant};
@@ -87,7 +88,7 @@ impl Connection {
 }
 
 /// An address that listens everywhere is reached through loopback.
-fn local_url(mut address: SocketAddr) -> String {
+pub(super) fn local_url(mut address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
             SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
@@ -101,6 +102,9 @@ fn local_url(mut address: SocketAddr) -> String {
 pub(super) enum Command {
     /// Run the server.
     Serve(Serve),
+    /// The certificate authority: show it, roll its CAs over, end an overlap.
+    #[command(subcommand)]
+    Ca(Ca),
     /// Site configurations: which connector devices talk to, and whom they trust.
     #[command(subcommand)]
     Site(Site),
@@ -129,6 +133,11 @@ The first start makes, in the data folder:
   admin.key                      an API key of the role admin, readable by its owner only
   holdfast.db                    the registry
 
+With --public-listen and --public-url, third parties can learn whether a device's certificate is
+revoked: new certificates name the addresses of revocation list and OCSP responder.
+
+The server takes an authority that is rolled over (holdfast-cloud ca ...) into use by itself.
+
 SIGTERM and SIGINT stop the server after running requests have ended.";
 
 /// Run the server.
@@ -144,6 +153,14 @@ pub(super) struct Serve {
     /// Address for operators (TLS 1.3 and API keys).
     #[arg(long, default_value = "127.0.0.1:8445", value_name = "ADDRESS")]
     pub(super) management_listen: SocketAddr,
+    /// Address for everybody (plain HTTP): revocation lists, CA certificates, OCSP. Not served
+    /// unless given.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) public_listen: Option<SocketAddr>,
+    /// Where others reach that address, as `http://HOST[:PORT][/PATH]`; new device certificates
+    /// name it.
+    #[arg(long, value_name = "URL", requires = "public_listen")]
+    pub(super) public_url: Option<PublicUrl>,
     /// DNS name or address under which devices reach the server; loopback is always included.
     #[arg(long = "server-name", value_name = "NAME_OR_IP")]
     pub(super) server_names: Vec<String>,
@@ -151,6 +168,63 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE")]
     pub(super) root_passphrase_file: Option<PathBuf>,
     /// File with the passphrase of the issuing CA's key; used at every start.
+    #[arg(long, value_name = "FILE")]
+    pub(super) issuing_passphrase_file: Option<PathBuf>,
+}
+
+const CA: &str = "\
+These commands work on the data folder, whether the server runs or not; a running server takes the
+change over by itself. Each leaves an audit record.
+
+A roll-over of the root, from beginning to end:
+
+  holdfast-cloud ca roll-root --root-key /media/safe/root.key \\
+      --new-root-key /media/safe/root-2.key --new-root-passphrase-file passphrase
+  holdfast-cloud ca show             old and new root are published, devices accept both
+  ... until every device has called since, and new site configurations name the new root ...
+  holdfast-cloud ca retire ID        ends the overlap: the old root is no longer accepted";
+
+#[derive(Debug, Subcommand)]
+#[command(after_long_help = CA)]
+pub(super) enum Ca {
+    /// Show the roots and issuing CAs, and until when each is good.
+    Show,
+    /// Let a new issuing CA sign from now on. Certificates of the former one stay good until they
+    /// end. Needs the root's key.
+    RollIssuing(AuthorityKeys),
+    /// Make a new root and a new issuing CA under it. Devices that know the old root and devices
+    /// that know the new one are both served until the old one is retired. Needs the root's key.
+    RollRoot {
+        #[command(flatten)]
+        keys: AuthorityKeys,
+        /// Where to write the key of the new root, which must not exist; keep it off this machine.
+        #[arg(long, value_name = "FILE")]
+        new_root_key: PathBuf,
+        /// File with the passphrase that encrypts it.
+        #[arg(long, value_name = "FILE")]
+        new_root_passphrase_file: Option<PathBuf>,
+    },
+    /// End the overlap of a former root or issuing CA: it is no longer published nor accepted, and
+    /// the certificates below it are revoked. Devices that use one enrol again.
+    Retire {
+        /// As show prints it.
+        id: CaId,
+        /// Although devices still use certificates below it.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// Where the root's key is, which is brought to the server for a roll-over, and how keys open.
+#[derive(Debug, Args)]
+pub(super) struct AuthorityKeys {
+    /// The root's private key, PEM; DATA/ca/root.key unless given.
+    #[arg(long, value_name = "FILE")]
+    pub(super) root_key: Option<PathBuf>,
+    /// File with its passphrase, if it has one.
+    #[arg(long, value_name = "FILE")]
+    pub(super) root_passphrase_file: Option<PathBuf>,
+    /// File with the passphrase of the issuing CA's key, if it has one; it encrypts the new one.
     #[arg(long, value_name = "FILE")]
     pub(super) issuing_passphrase_file: Option<PathBuf>,
 }

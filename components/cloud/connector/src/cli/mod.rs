@@ -1,7 +1,8 @@
-//! The command line: `serve` runs the server, `site new` works on its data folder, everything else
-//! talks to the management API.
+//! The command line: `serve` runs the server, `site new` and `ca` work on its data folder, everything
+//! else talks to the management API.
 
 mod arguments;
+mod ca;
 mod client;
 mod device;
 mod events;
@@ -27,6 +28,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     let output = Output::new(json);
     let result = match command {
         Command::Serve(serve) => serve::run(serve, &connection, json).await,
+        Command::Ca(command) => ca::run(command, &connection, &output).await,
         Command::Site(command) => site::run(command, &connection, &output).await,
         Command::Release(command) => release::run(command, &connection, &output).await,
         Command::Device(command) => device::run(command, &connection, &output).await,

@@ -11,7 +11,7 @@ use super::arguments::{Connection, Serve};
 use crate::ca::{Passphrase, Passphrases, ServerNames};
 use crate::clock::SystemClock;
 use crate::est::EnrolmentRates;
-use crate::server::{Configuration, Server};
+use crate::server::{Configuration, PublicListener, Server};
 
 pub(super) async fn run(serve: Serve, connection: &Connection, json: bool) -> Result<(), Exit> {
     let data = connection.data.clone().ok_or_else(|| {
@@ -25,6 +25,9 @@ pub(super) async fn run(serve: Serve, connection: &Connection, json: bool) -> Re
         est: serve.est_listen,
         device: serve.device_listen,
         management: serve.management_listen,
+        public: serve
+            .public_listen
+            .map(|address| PublicListener { address, url: serve.public_url }),
         names,
         passphrases: Passphrases {
             root: passphrase(serve.root_passphrase_file.as_deref())?,

@@ -14,7 +14,7 @@ const CONTENT_TYPE: &str = "application/pkcs7-mime; smime-type=certs-only";
 const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
 
 pub(super) async fn cacerts(State(est): State<Est>) -> Response {
-    certificates(&est.app.authority.ca_certificates())
+    certificates(&est.app.authority().ca_certificates())
 }
 
 /// A certs-only answer, base64 on one line: some clients stop at a line end.

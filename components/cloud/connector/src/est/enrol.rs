@@ -134,7 +134,7 @@ async fn issue(attempt: &Attempt<'_>, device: &Device, proof: Proof) -> Result<R
         edge_id: &device.edge_id,
         tenant: device.tenant.as_str(),
     };
-    let authority = &attempt.app.authority;
+    let authority = attempt.app.authority();
     let leaf = authority
         .issue_leaf(subject, proof.verdict.csr.spki(), Assurance::Attested, attempt.now)
         .map_err(|e| Refused::fault(e.to_string()))?;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::access::Role;
+use crate::ca::{CaCertificate, CaId, Roster};
 use crate::registry::{
     Approval, CertificateRecord, Device, Digest, EnrolmentRecord, Event, QuoteMode, Tenant,
 };
@@ -104,13 +105,95 @@ pub struct NewApiKey {
 /// The certificate authority.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AuthorityDetail {
-    /// The anchor that devices pin, PEM.
+    /// The root in force, PEM: the anchor that new sites pin.
     pub root: String,
     /// The certificate that signs devices', PEM.
     pub issuing: String,
     /// Its end.
     #[serde(with = "time::serde::rfc3339")]
     pub issuing_not_after: time::OffsetDateTime,
+    /// Roots, then issuing CAs; of each kind the one in force first.
+    pub cas: Vec<CaSummary>,
+    /// While the overlap of two roots lasts: the new one signed by the old one, and the old one
+    /// signed by the new one, PEM.
+    pub cross_certificates: Vec<String>,
+}
+
+/// What a CA is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CaKind {
+    /// An anchor.
+    Root,
+    /// Signs devices' certificates.
+    Issuing,
+}
+
+/// A CA.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CaSummary {
+    /// Names its key.
+    pub id: CaId,
+    /// What it is for.
+    pub kind: CaKind,
+    /// The common name in its certificate.
+    pub name: String,
+    /// SHA-256 of its certificate.
+    pub sha256: String,
+    /// Start of validity.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_before: time::OffsetDateTime,
+    /// End of validity.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_after: time::OffsetDateTime,
+    /// When another one took over; none: it is in force.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub superseded_at: Option<time::OffsetDateTime>,
+    /// PEM.
+    pub certificate: String,
+}
+
+impl CaSummary {
+    fn new(kind: CaKind, ca: &CaCertificate, superseded_at: Option<time::OffsetDateTime>) -> Self {
+        Self {
+            id: ca.id().clone(),
+            kind,
+            name: ca.common_name().to_owned(),
+            sha256: ca.sha256(),
+            not_before: ca.not_before(),
+            not_after: ca.not_after(),
+            superseded_at,
+            certificate: ca.pem(),
+        }
+    }
+}
+
+impl From<&Roster> for AuthorityDetail {
+    fn from(roster: &Roster) -> Self {
+        let former = roster.former_root.as_ref();
+        let root = &roster.root.certificate;
+        let roots =
+            std::iter::once(CaSummary::new(CaKind::Root, root, None)).chain(former.map(|former| {
+                let since = Some(former.superseded_at);
+                CaSummary::new(CaKind::Root, &former.root.certificate, since)
+            }));
+        let issuing = roster
+            .issuing
+            .iter()
+            .map(|ca| CaSummary::new(CaKind::Issuing, &ca.certificate, ca.superseded_at));
+        let cas: Vec<CaSummary> = roots.chain(issuing).collect();
+        let signing = cas.iter().find(|ca| ca.kind == CaKind::Issuing);
+        Self {
+            root: root.pem(),
+            issuing: signing.map(|ca| ca.certificate.clone()).unwrap_or_default(),
+            issuing_not_after: signing.map_or(root.not_after(), |ca| ca.not_after),
+            cross_certificates: former
+                .into_iter()
+                .flat_map(|former| [former.new_with_old.pem(), former.old_with_new.pem()])
+                .collect(),
+            cas,
+        }
+    }
 }
 
 /// A list.

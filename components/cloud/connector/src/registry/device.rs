@@ -60,15 +60,19 @@ pub struct WordError {
     expected: &'static str,
 }
 
+impl WordError {
+    pub(super) fn new(found: &str, expected: &'static str) -> Self {
+        Self { found: found.chars().take(40).collect(), expected }
+    }
+}
+
 impl FromStr for Approval {
     type Err = WordError;
     fn from_str(text: &str) -> Result<Self, WordError> {
         match text {
             "auto" => Ok(Self::Auto),
             "manual" => Ok(Self::Manual),
-            _ => {
-                Err(WordError { found: text.chars().take(40).collect(), expected: "auto, manual" })
-            }
+            _ => Err(WordError::new(text, "auto, manual")),
         }
     }
 }
@@ -79,10 +83,7 @@ impl FromStr for QuoteMode {
         match text {
             "enforce" => Ok(Self::Enforce),
             "record" => Ok(Self::Record),
-            _ => Err(WordError {
-                found: text.chars().take(40).collect(),
-                expected: "enforce, record",
-            }),
+            _ => Err(WordError::new(text, "enforce, record")),
         }
     }
 }

@@ -4,12 +4,15 @@ mod admission;
 mod device;
 mod event;
 mod names;
+mod revocation;
 mod state;
 
 pub use admission::{Admission, Claim, Denial, admit};
 pub use device::{
     Approval, CertificateRecord, Device, DeviceRef, EnrolmentRecord, NewDevice, QuoteMode,
+    WordError,
 };
 pub use event::{Event, NewEvent, Severity};
 pub use names::{Digest, DigestError, Tenant, TenantError};
+pub use revocation::{CertificateStanding, Revocation, RevocationReason};
 pub use state::{Change, DeviceState, TransitionError};

@@ -14,10 +14,10 @@ pub use error::StoreError;
 pub use sqlite::SqliteStore;
 
 use crate::access::ApiKey;
-use crate::ca::Serial;
+use crate::ca::{CaId, RevokedCertificate, Serial};
 use crate::registry::{
-    CertificateRecord, Claim, Device, DeviceRef, DeviceState, Digest, EnrolmentRecord, Event,
-    NewDevice, NewEvent, Severity, Tenant,
+    CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, DeviceState, Digest,
+    EnrolmentRecord, Event, NewDevice, NewEvent, Severity, Tenant,
 };
 use crate::releases::Release;
 use crate::sites::Site;
@@ -175,6 +175,26 @@ pub trait Store: Send + Sync + 'static {
     ) -> StoreFuture<'_, Device>;
     /// Certificates of a device, newest first.
     fn certificates(&self, device_id: Uuid) -> StoreFuture<'_, Vec<CertificateRecord>>;
+    /// What is known of certificates that `ca` issued, in the order of their serial numbers; none
+    /// for one that it did not issue.
+    fn standings(
+        &self,
+        ca: CaId,
+        serials: Vec<Serial>,
+    ) -> StoreFuture<'_, Vec<Option<CertificateStanding>>>;
+    /// What a revocation list of `ca` names at a moment, by serial number.
+    fn revoked(&self, ca: CaId, now: OffsetDateTime) -> StoreFuture<'_, Vec<RevokedCertificate>>;
+    /// A number that no revocation list of `ca` had before.
+    fn next_crl_number(&self, ca: CaId) -> StoreFuture<'_, u64>;
+    /// How many devices use a certificate of one of these CAs and have no newer one.
+    fn devices_of_issuers(&self, cas: Vec<CaId>, now: OffsetDateTime) -> StoreFuture<'_, u64>;
+    /// Revokes every certificate of CAs that are taken out of service.
+    fn retire_issuers(
+        &self,
+        cas: Vec<CaId>,
+        at: OffsetDateTime,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, ()>;
     /// Enrolments of a device, newest first.
     fn enrolments(&self, device_id: Uuid) -> StoreFuture<'_, Vec<EnrolmentRecord>>;
 

@@ -25,6 +25,12 @@ pub struct Connection<S = ()> {
 }
 
 impl<S: Default> Connection<S> {
+    /// One without TLS: nothing is known of the other end.
+    pub(super) fn plain(peer: SocketAddr) -> Self {
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { id, peer, certificate: None, exporter: None, session: S::default() }
+    }
+
     pub(super) fn new(peer: SocketAddr, tls: &ServerConnection) -> Self {
         let certificate = tls
             .peer_certificates()
@@ -36,12 +42,6 @@ impl<S: Default> Connection<S> {
                 tls.export_keying_material(output, TLS_EXPORTER_LABEL, None).ok()
             })
             .flatten();
-        Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            peer,
-            certificate,
-            exporter,
-            session: S::default(),
-        }
+        Self { certificate, exporter, ..Self::plain(peer) }
     }
 }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use axum::Router;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use super::Connection;
+use super::{Connection, SharedTls, Transport};
 
 /// Connections of one listener.
 const CONNECTIONS: usize = 16_384;
@@ -29,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long a peer may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// For the handshake.
+    /// For the handshake; none without TLS.
     pub handshake: Duration,
     /// Until the head of the next request is there: also the life of an idle connection.
     pub idle: Duration,
@@ -39,7 +39,7 @@ pub struct Timeouts {
 pub struct Listener<S> {
     name: &'static str,
     tcp: TcpListener,
-    tls: TlsAcceptor,
+    transport: Transport,
     router: Router,
     timeouts: Timeouts,
     session: std::marker::PhantomData<fn() -> S>,
@@ -50,13 +50,13 @@ impl<S: Default + Send + Sync + 'static> Listener<S> {
     pub async fn bind(
         name: &'static str,
         address: SocketAddr,
-        tls: ServerConfig,
+        transport: impl Into<Transport>,
         router: Router,
         timeouts: Timeouts,
     ) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
-        let tls = TlsAcceptor::from(Arc::new(tls));
-        Ok(Self { name, tcp, tls, router, timeouts, session: std::marker::PhantomData })
+        let transport = transport.into();
+        Ok(Self { name, tcp, transport, router, timeouts, session: std::marker::PhantomData })
     }
 
     /// The address that it is bound to.
@@ -90,13 +90,16 @@ impl<S: Default + Send + Sync + 'static> Listener<S> {
             };
             let task = Task {
                 name: self.name,
-                tls: self.tls.clone(),
                 router: self.router.clone(),
                 timeouts: self.timeouts,
                 stop: stop.clone(),
             };
+            let transport = self.transport.clone();
             tasks.spawn(async move {
-                task.run::<S>(stream, peer).await;
+                match transport {
+                    Transport::Tls(tls) => task.run_tls::<S>(&tls, stream, peer).await,
+                    Transport::Plain => task.serve(stream, Connection::<S>::plain(peer)).await,
+                }
                 drop((permit, place));
             });
         }
@@ -127,19 +130,20 @@ async fn accept(
 /// One connection from handshake to end.
 struct Task {
     name: &'static str,
-    tls: TlsAcceptor,
     router: Router,
     timeouts: Timeouts,
     stop: watch::Receiver<bool>,
 }
 
 impl Task {
-    async fn run<S: Default + Send + Sync + 'static>(
+    async fn run_tls<S: Default + Send + Sync + 'static>(
         mut self,
+        tls: &SharedTls,
         stream: TcpStream,
         peer: SocketAddr,
     ) {
-        let handshake = tokio::time::timeout(self.timeouts.handshake, self.tls.accept(stream));
+        let accepting = TlsAcceptor::from(tls.get()).accept(stream);
+        let handshake = tokio::time::timeout(self.timeouts.handshake, accepting);
         let stream = tokio::select! {
             () = stopped(&mut self.stop) => return,
             handshake = handshake => match handshake {
@@ -154,7 +158,17 @@ impl Task {
                 }
             },
         };
-        let connection = Arc::new(Connection::<S>::new(peer, stream.get_ref().1));
+        let connection = Connection::<S>::new(peer, stream.get_ref().1);
+        self.serve(stream, connection).await;
+    }
+
+    async fn serve<S: Send + Sync + 'static>(
+        mut self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        connection: Connection<S>,
+    ) {
+        let peer = connection.peer;
+        let connection = Arc::new(connection);
         let router = self.router;
         let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(Arc::clone(&connection));

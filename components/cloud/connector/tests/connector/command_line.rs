@@ -27,9 +27,14 @@ fn program(data: &Path) -> Command {
 }
 
 fn serve(data: &Path) -> Process {
+    serve_with(data, &[])
+}
+
+fn serve_with(data: &Path, more: &[&str]) -> Process {
     let any = "127.0.0.1:0";
     let mut child = program(data)
         .args(["serve", "--est-listen", any, "--device-listen", any, "--management-listen", any])
+        .args(more)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -171,6 +176,71 @@ fn secrets_are_readable_by_their_owner_only_and_survive_a_restart() {
     let after = secrets[..4].iter().map(|name| std::fs::read(data.join(name)).unwrap());
     assert_eq!(after.collect::<Vec<_>>(), before);
     assert_eq!(run(&data, &["device", "list"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_roll_over_needs_the_root_key_and_the_passphrases() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let passphrase = |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("{name}\n")).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (root, issuing, new) = (passphrase("root"), passphrase("issuing"), passphrase("new"));
+    let none = run(&data, &["ca", "show"]);
+    assert!(String::from_utf8_lossy(&none.stderr).contains("holdfast-cloud serve makes one"));
+    let encrypted = ["--root-passphrase-file", &root, "--issuing-passphrase-file", &issuing];
+    let server = serve_with(&data, &encrypted);
+    let offline = folder.path().join("root.key");
+    std::fs::rename(data.join("ca/root.key"), &offline).unwrap();
+    let key = ["--root-key", offline.to_str().unwrap()];
+
+    let roll =
+        |more: &[&str]| run(&data, &[["--json", "ca", "roll-issuing"].as_slice(), more].concat());
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let issuing = ["--issuing-passphrase-file", &issuing];
+    let root = ["--root-passphrase-file", &root];
+    for (arguments, reason) in [
+        ([root, issuing].concat(), "bring the root's key back"),
+        ([key, issuing].concat(), "is encrypted: give its passphrase file"),
+        ([key, ["--root-passphrase-file", &new], issuing].concat(), "does not open"),
+        ([key, root].concat(), "is encrypted: give its passphrase file"),
+        ([key, root, ["--issuing-passphrase-file", &new]].concat(), "does not open"),
+    ] {
+        let refused = roll(&arguments);
+        assert_eq!(refused.status.code(), Some(1), "{arguments:?}");
+        assert!(said(&refused).contains(reason), "{arguments:?}: {}", said(&refused));
+    }
+    let changed = json(&roll(&[key, root, issuing].concat()));
+    assert_eq!(changed["server"], "in-force", "the running server took it over by itself");
+    assert_eq!(changed["authority"]["cas"].as_array().unwrap().len(), 3);
+
+    let second = folder.path().join("root-2.key");
+    let arguments = [
+        ["--json", "ca", "roll-root"].as_slice(),
+        &key,
+        &root,
+        &issuing,
+        &["--new-root-key", second.to_str().unwrap(), "--new-root-passphrase-file", &new],
+    ];
+    drop(server);
+    let changed = json(&run(&data, &arguments.concat()));
+    assert_eq!(changed["server"], "not-running");
+    assert!(std::fs::read_to_string(&second).unwrap().contains("ENCRYPTED PRIVATE KEY"));
+    let mode = std::fs::metadata(&second).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let _server = serve_with(&data, &issuing);
+    let shown = String::from_utf8(run(&data, &["ca", "show"]).stdout).unwrap();
+    assert_eq!(shown.lines().count(), 1 + 2 + 3, "{shown}");
+    let audit = json(&run(&data, &["--json", "audit"]));
+    let items = audit["items"].as_array().unwrap().iter();
+    let outcomes: Vec<_> = items
+        .map(|item| &item["record"])
+        .filter(|record| record["action"].as_str().unwrap().starts_with("authority.roll"))
+        .map(|record| record["outcome"].clone())
+        .collect();
+    assert_eq!(outcomes, ["ok", "ok", "failed", "failed", "failed", "failed", "failed"]);
 }
 
 #[test]

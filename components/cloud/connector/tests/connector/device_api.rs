@@ -31,7 +31,7 @@ async fn connect(
 }
 
 /// TLS 1.3 tells a client after its handshake only that its certificate was not taken.
-async fn assert_no_service(dial: Dial<'_>) {
+async fn assert_no_service(dial: Dial) {
     let answered = match dial.connect().await {
         Ok(mut connection) => connection.get(SELF).await.is_ok(),
         Err(_) => false,

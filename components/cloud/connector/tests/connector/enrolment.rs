@@ -36,7 +36,7 @@ async fn assert_refused(fixture: &Fixture, answer: &Answer, code: &str) {
 async fn a_registered_device_enrols() {
     let (fixture, device) = registered().await;
     let chain = device.enrol(&fixture.server).await;
-    assert_eq!(chain[1], *fixture.server.app().authority.issuing());
+    assert_eq!(chain[1], *fixture.server.app().authority().issuing());
 
     let shown = fixture.device(EDGE_ID).await;
     assert_eq!(shown["state"], json!("enrolled"));
@@ -56,7 +56,7 @@ async fn the_ca_certificates_are_given_to_everybody() {
         let mut connection = dial.connect().await.unwrap();
         let answer = connection.get("/.well-known/est/cacerts").await.unwrap();
         assert_eq!(answer.headers["content-transfer-encoding"], "base64");
-        let authority = &fixture.server.app().authority;
+        let authority = fixture.server.app().authority();
         let expected = [authority.root().clone(), authority.issuing().clone()];
         assert_eq!(certificates(&answer.body), expected);
     }

@@ -51,8 +51,8 @@ async fn start(timeouts: Timeouts) -> Server {
 }
 
 impl Server {
-    fn dial(&self) -> Dial<'_> {
-        let root = self.authority.root();
+    fn dial(&self) -> Dial {
+        let root = self.authority.root().clone();
         Dial { address: self.address, root, identity: None, version: &TLS13 }
     }
 

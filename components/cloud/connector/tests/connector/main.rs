@@ -2,6 +2,7 @@
 //! software TPM for the whole path.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // also in the helpers of tests
 
+mod authority;
 mod command_line;
 mod device_api;
 mod enrolment;

@@ -93,10 +93,11 @@ impl Cloud {
         let server = self.serve([ANYWHERE.parse().unwrap(); 3]).await;
         let app = server.app();
         let tls = DataFolder::at(&self.data()).tls();
+        let authority = app.authority();
         let certificate =
-            ServerCertificate::open_or_issue(&tls, &app.authority, &names(), app.now()).unwrap();
+            ServerCertificate::open_or_issue(&tls, &authority, &names(), app.now()).unwrap();
         let identity = Arc::new(ServerIdentity::new(certificate).unwrap());
-        let anchors = [app.authority.root().clone(), app.authority.issuing().clone()];
+        let anchors = authority.anchors();
         let time = Arc::new(CloudTime(Arc::clone(&self.clock)));
 
         let mut est_tls = enrolment_config(Arc::clone(&identity), &anchors).unwrap();
@@ -123,6 +124,7 @@ impl Cloud {
             est,
             device,
             management,
+            public: None,
             names: names(),
             passphrases: Passphrases::default(),
             rates: RATES,

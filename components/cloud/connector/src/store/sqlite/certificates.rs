@@ -5,8 +5,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{columns, devices};
-use crate::ca::Serial;
-use crate::registry::{CertificateRecord, Device};
+use crate::ca::{CaId, Serial};
+use crate::registry::{CertificateRecord, Device, RevocationReason};
 use crate::store::StoreError;
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<CertificateRecord> {
@@ -36,11 +36,12 @@ pub(super) fn insert(
     )?;
     db.execute(
         "INSERT INTO certificates
-             (serial, device_id, spki_sha256, not_before, not_after, attested, der)
-         VALUES (:serial, :device_id, :spki, :not_before, :not_after, :attested, :der)",
+             (serial, device_id, issuer, spki_sha256, not_before, not_after, attested, der)
+         VALUES (:serial, :device_id, :issuer, :spki, :not_before, :not_after, :attested, :der)",
         named_params! {
             ":serial": new.serial.as_str(),
             ":device_id": new.device_id.to_string(),
+            ":issuer": CaId::of_issuer(der).as_ref().map(CaId::as_str),
             ":spki": new.spki_sha256.0,
             ":not_before": new.not_before.unix_timestamp(),
             ":not_after": new.not_after.unix_timestamp(),
@@ -81,10 +82,12 @@ pub(super) fn revoke_all(
     db: &Connection,
     device: Uuid,
     at: OffsetDateTime,
+    reason: RevocationReason,
 ) -> Result<(), StoreError> {
     db.execute(
-        "UPDATE certificates SET revoked_at = COALESCE(revoked_at, ?2) WHERE device_id = ?1",
-        params![device.to_string(), at.unix_timestamp()],
+        "UPDATE certificates SET revoked_at = ?2, revocation_reason = ?3
+         WHERE device_id = ?1 AND revoked_at IS NULL",
+        params![device.to_string(), at.unix_timestamp(), reason.as_str()],
     )?;
     Ok(())
 }

@@ -5,7 +5,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{certificates, columns};
-use crate::registry::{Change, Claim, Device, DeviceRef, DeviceState, Digest, NewDevice, Tenant};
+use crate::registry::{
+    Change, Claim, Device, DeviceRef, DeviceState, Digest, NewDevice, RevocationReason, Tenant,
+};
 use crate::store::{ChangeOrder, DeviceChange, DeviceFilter, StoreError};
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Device> {
@@ -173,11 +175,13 @@ pub(super) fn change(db: &Connection, order: &ChangeOrder) -> Result<Device, Sto
         }
         DeviceChange::Revoke => {
             move_to(db, &device, device.state.after(Change::Revoke)?, None)?;
-            certificates::revoke_all(db, device.id, order.at)?;
+            let reason = RevocationReason::PrivilegeWithdrawn;
+            certificates::revoke_all(db, device.id, order.at, reason)?;
         }
         DeviceChange::Retire => {
             move_to(db, &device, device.state.after(Change::Retire)?, None)?;
-            certificates::revoke_all(db, device.id, order.at)?;
+            let reason = RevocationReason::CessationOfOperation;
+            certificates::revoke_all(db, device.id, order.at, reason)?;
         }
         DeviceChange::Rebind(ek_sha256) => rebind(db, &device, ek_sha256, order.at)?,
         DeviceChange::ForgetFirmware => forget_firmware(db, device.id)?,
@@ -224,7 +228,7 @@ fn rebind(
         params![device.id.to_string(), ek_sha256.0],
     )?;
     forget_firmware(db, device.id)?;
-    certificates::revoke_all(db, device.id, at)
+    certificates::revoke_all(db, device.id, at, RevocationReason::Superseded)
 }
 
 fn forget_firmware(db: &Connection, id: Uuid) -> Result<(), StoreError> {

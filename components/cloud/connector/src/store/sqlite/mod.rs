@@ -8,6 +8,7 @@ mod devices;
 mod enrolments;
 mod events;
 mod releases;
+mod revocations;
 mod schema;
 mod sites;
 mod writer;
@@ -26,11 +27,11 @@ use super::{
     StoreFuture, StoredAuditRecord,
 };
 use crate::access::ApiKey;
-use crate::ca::Serial;
+use crate::ca::{CaId, RevokedCertificate, Serial};
 use crate::files;
 use crate::registry::{
-    CertificateRecord, Claim, Device, DeviceRef, Digest, EnrolmentRecord, Event, NewDevice,
-    NewEvent, Tenant,
+    CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, Digest, EnrolmentRecord,
+    Event, NewDevice, NewEvent, Tenant,
 };
 use crate::releases::Release;
 use crate::sites::Site;
@@ -185,6 +186,38 @@ impl Store for SqliteStore {
 
     fn certificates(&self, device_id: Uuid) -> StoreFuture<'_, Vec<CertificateRecord>> {
         self.read(move |db| certificates::list(db, device_id))
+    }
+
+    fn standings(
+        &self,
+        ca: CaId,
+        serials: Vec<Serial>,
+    ) -> StoreFuture<'_, Vec<Option<CertificateStanding>>> {
+        self.read(move |db| revocations::standings(db, &ca, &serials))
+    }
+
+    fn revoked(&self, ca: CaId, now: OffsetDateTime) -> StoreFuture<'_, Vec<RevokedCertificate>> {
+        self.read(move |db| revocations::revoked(db, &ca, now))
+    }
+
+    fn next_crl_number(&self, ca: CaId) -> StoreFuture<'_, u64> {
+        self.write(move |db| revocations::next_crl_number(db, &ca))
+    }
+
+    fn devices_of_issuers(&self, cas: Vec<CaId>, now: OffsetDateTime) -> StoreFuture<'_, u64> {
+        self.read(move |db| revocations::devices_of_issuers(db, &cas, now))
+    }
+
+    fn retire_issuers(
+        &self,
+        cas: Vec<CaId>,
+        at: OffsetDateTime,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, ()> {
+        self.write(move |db| {
+            revocations::retire_issuers(db, &cas, at)?;
+            audit::insert(db, &audit)
+        })
     }
 
     fn enrolments(&self, device_id: Uuid) -> StoreFuture<'_, Vec<EnrolmentRecord>> {

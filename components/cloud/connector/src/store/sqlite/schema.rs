@@ -2,9 +2,10 @@
 
 use rusqlite::Connection;
 
+use super::revocations;
 use crate::store::StoreError;
 
-const STEPS: [&str; 1] = [include_str!("schema-1.sql")];
+const STEPS: [&str; 2] = [include_str!("schema-1.sql"), include_str!("schema-2.sql")];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction =
@@ -22,6 +23,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     for step in &STEPS[taken..] {
         transaction.execute_batch(step)?;
     }
+    revocations::name_issuers(&transaction)?;
     transaction.pragma_update(None, "user_version", STEPS.len())?;
     Ok(transaction.commit()?)
 }

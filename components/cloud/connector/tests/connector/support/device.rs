@@ -94,6 +94,19 @@ impl<T: Tpm> Device<T> {
         connection.post(ENROL, body).await
     }
 
+    /// Enrols, knowing a root that may not be the one in force.
+    pub async fn enrol_trusting(
+        &self,
+        server: &Server,
+        root: &CertificateDer<'static>,
+    ) -> Vec<CertificateDer<'static>> {
+        let dial = Dial { root: root.clone(), ..Dial::est(server) };
+        let mut connection = dial.connect().await.unwrap();
+        let challenge = self.ask_nonce(&mut connection).await;
+        let body = self.answer(&challenge, &connection.exporter);
+        certificates(&connection.post(ENROL, body).await.body)
+    }
+
     /// The same, with success.
     pub async fn enrol(&self, server: &Server) -> Vec<CertificateDer<'static>> {
         let answer = self.try_enrol(server).await;

@@ -19,24 +19,24 @@ use holdfast_cloud::server::Server;
 use holdfast_cloud::tls::provider;
 
 /// How to connect.
-pub struct Dial<'a> {
+pub struct Dial {
     pub address: SocketAddr,
-    pub root: &'a CertificateDer<'static>,
+    pub root: CertificateDer<'static>,
     pub identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
     pub version: &'static SupportedProtocolVersion,
 }
 
-impl<'a> Dial<'a> {
-    pub fn est(server: &'a Server) -> Self {
+impl Dial {
+    pub fn est(server: &Server) -> Self {
         Self {
             address: server.endpoints().est,
-            root: server.app().authority.root(),
+            root: server.app().authority().root().clone(),
             identity: None,
             version: &TLS13,
         }
     }
 
-    pub fn device(server: &'a Server) -> Self {
+    pub fn device(server: &Server) -> Self {
         Self { address: server.endpoints().device, ..Self::est(server) }
     }
 
@@ -79,6 +79,33 @@ impl<'a> Dial<'a> {
     pub async fn connect(self) -> std::io::Result<Connection> {
         Connection::over(self.open().await?).await
     }
+}
+
+/// Asks the public listener, over plain HTTP.
+pub async fn get_plain(server: &Server, path: &str) -> Answer {
+    plain(server).await.get(path).await.unwrap()
+}
+
+/// The same, with a body.
+pub async fn post_plain(
+    server: &Server,
+    path: &str,
+    content_type: &str,
+    body: impl Into<Bytes>,
+) -> Answer {
+    let request = Request::post(path)
+        .header("host", "connector")
+        .header("content-type", content_type)
+        .body(Full::new(body.into()))
+        .unwrap();
+    plain(server).await.exchange(request).await.unwrap()
+}
+
+async fn plain(server: &Server) -> Connection {
+    let stream = TcpStream::connect(server.endpoints().public.unwrap()).await.unwrap();
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    Connection { sender, exporter: [0; 32] }
 }
 
 /// An answer.
@@ -131,6 +158,10 @@ impl Connection {
             .header("host", "connector")
             .body(Full::new(body.into()))
             .unwrap();
+        self.exchange(request).await
+    }
+
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Answer> {
         let response = self.sender.send_request(request).await?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await?.to_bytes();

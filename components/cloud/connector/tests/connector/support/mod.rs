@@ -2,6 +2,7 @@
 
 pub mod device;
 pub mod http;
+pub mod openssl;
 pub mod software;
 pub mod swtpm;
 
@@ -13,7 +14,7 @@ use holdfast_cloud::cli::{Client, ClientError};
 use holdfast_cloud::clock::{ManualClock, SharedClock};
 use holdfast_cloud::est::EnrolmentRates;
 use holdfast_cloud::registry::Digest;
-use holdfast_cloud::server::{Configuration, Server};
+use holdfast_cloud::server::{Configuration, PublicListener, Server};
 use holdfast_cloud::tls::Rate;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -22,12 +23,15 @@ use time::OffsetDateTime;
 /// PCR 11 of the release that [`Fixture::publish_release`] publishes.
 pub const PCR11: [u8; 32] = [0x11; 32];
 
+/// The public address that certificates name.
+pub const PUBLIC_URL: &str = "http://pki.example.org";
+
 /// A server with a site, its data folder and an administrator's client.
 pub struct Fixture {
     pub server: Server,
     pub admin: Client,
     pub clock: Arc<ManualClock>,
-    _folder: TempDir,
+    folder: TempDir,
     pub site: String,
 }
 
@@ -47,13 +51,31 @@ impl Fixture {
         let server = serve(folder.path(), Arc::clone(&clock) as SharedClock, rates).await;
         let admin = admin(&server, folder.path());
         let site = site_toml(&server);
-        let fixture = Self { server, admin, clock, _folder: folder, site };
+        let fixture = Self { server, admin, clock, folder, site };
         let _: Value = fixture
             .admin
             .post("/api/v1/sites", &json!({ "document": fixture.site }))
             .await
             .unwrap();
         fixture
+    }
+
+    /// Stops the server and starts it again on the same folder.
+    pub async fn restart(self) -> Self {
+        let Self { server, clock, folder, site, .. } = self;
+        server.stop().await;
+        let rates = EnrolmentRates {
+            source: Rate { burst: 1000, per_minute: 1000 },
+            device: Rate { burst: 1000, per_minute: 1000 },
+        };
+        let server = serve(folder.path(), Arc::clone(&clock) as SharedClock, rates).await;
+        let admin = admin(&server, folder.path());
+        Self { server, admin, clock, folder, site }
+    }
+
+    /// The server's data folder.
+    pub fn data(&self) -> &Path {
+        self.folder.path()
     }
 
     pub async fn publish_release(&self) {
@@ -100,6 +122,7 @@ pub async fn serve(data: &Path, clock: SharedClock, rates: EnrolmentRates) -> Se
         est: any,
         device: any,
         management: any,
+        public: Some(PublicListener { address: any, url: Some(PUBLIC_URL.parse().unwrap()) }),
         names: ServerNames::new(["connector.example.org"]).unwrap(),
         passphrases: Passphrases::default(),
         rates,
@@ -115,7 +138,7 @@ pub fn admin(server: &Server, data: &Path) -> Client {
 /// A client with another key.
 pub fn client(server: &Server, key: &str) -> Client {
     let url = format!("https://{}", server.endpoints().management);
-    Client::new(&url, server.app().authority.root_pem().as_bytes(), key).unwrap()
+    Client::new(&url, server.app().authority().root_pem().as_bytes(), key).unwrap()
 }
 
 fn site_toml(server: &Server) -> String {
@@ -124,7 +147,7 @@ fn site_toml(server: &Server) -> String {
          enrol_url = \"https://{}\"\ndevice_url = \"https://{}\"\n[trust]\nanchors = [\"\"\"\n{}\"\"\"]\n",
         server.endpoints().est,
         server.endpoints().device,
-        server.app().authority.root_pem()
+        server.app().authority().root_pem()
     )
 }
 
