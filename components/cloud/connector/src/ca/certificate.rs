@@ -10,6 +10,8 @@ use time::OffsetDateTime;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::Serial;
+
 /// Bytes of the key identifier that name a CA: enough for the few that an installation ever has.
 const ID_LENGTH: usize = 8;
 
@@ -75,6 +77,7 @@ impl fmt::Display for CaId {
 #[serde(try_from = "String", into = "String")]
 pub struct CaCertificate {
     der: CertificateDer<'static>,
+    serial: Serial,
     id: CaId,
     issuer_id: Option<CaId>,
     key_identifier: Vec<u8>,
@@ -113,6 +116,7 @@ impl CaCertificate {
             .ok_or_else(|| unusable("its subject has no common name"))?
             .to_owned();
         Ok(Self {
+            serial: Serial::from_bytes(parsed.raw_serial()),
             id,
             issuer_id,
             key_identifier,
@@ -143,6 +147,11 @@ impl CaCertificate {
     /// PEM.
     pub fn pem(&self) -> String {
         pem("CERTIFICATE", &self.der)
+    }
+
+    /// Its serial number.
+    pub fn serial(&self) -> &Serial {
+        &self.serial
     }
 
     /// The name of its key.

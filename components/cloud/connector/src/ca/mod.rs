@@ -28,7 +28,7 @@ pub use key::{KeyError, Passphrase, read_document_key, read_root_key, write_root
 pub use ocsp::{OcspAnswer, OcspRefusal, OcspRequest, OcspStatus};
 pub use profile::{Assurance, DeviceProfile, LeafSubject, ProfileError, PublicUrl, PublicUrlError};
 pub use roll_over::{NewAuthority, NewIssuing, Retirement, retire, roll_issuing, roll_root};
-pub use roster::{FormerRoot, IssuingCa, Root, RootCrl, Roster, RosterError};
+pub use roster::{FormerRoot, IssuingCa, RevokedCa, Root, RootCrl, Roster, RosterError};
 pub use serial::Serial;
 pub use server::{ServerCertificate, ServerNames};
 
@@ -85,6 +85,9 @@ pub enum CaError {
     /// What signs cannot be taken away.
     #[error("CA {0} is in force; roll it over first (ca roll-issuing, ca roll-root)")]
     InForce(CaId),
+    /// The key of a root was given, and none of the CAs that go is below a root that stays.
+    #[error("a former root is retired without a root's key: nobody is left to ask for its list")]
+    NothingToRevoke,
     /// No CA has this name.
     #[error("there is no CA {0}; ca show lists them")]
     Unknown(CaId),

@@ -6,8 +6,9 @@ use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 
 use super::profile::{self, CrossSigned};
-use super::roster::{FormerRoot, IssuingCa, Root, RootCrl, Roster};
-use super::{CaCertificate, CaError, CaId, Crl, Serial, key};
+use super::roster::{FormerRoot, IssuingCa, RevokedCa, Root, RootCrl, Roster};
+use super::{CaCertificate, CaError, CaId, Crl, RevokedCertificate, Serial, key};
+use crate::registry::{Revocation, RevocationReason};
 
 /// A new authority.
 pub struct NewAuthority {
@@ -98,7 +99,13 @@ pub fn roll_root(
 }
 
 /// Ends the overlap of a former root, with every issuing CA below it, or of a former issuing CA.
-pub fn retire(roster: &Roster, id: &CaId) -> Result<Retirement, CaError> {
+/// With the key of its root, the root's revocation list names an issuing CA from then on.
+pub fn retire(
+    roster: &Roster,
+    id: &CaId,
+    root_key: Option<KeyPair>,
+    now: OffsetDateTime,
+) -> Result<Retirement, CaError> {
     if [roster.root.certificate.id(), roster.current()?.certificate.id()].contains(&id) {
         return Err(CaError::InForce(id.clone()));
     }
@@ -115,7 +122,34 @@ pub fn retire(roster: &Roster, id: &CaId) -> Result<Retirement, CaError> {
         return Err(CaError::Unknown(id.clone()));
     }
     left.issuing.retain(|ca| !gone.contains(ca));
+    if let Some(key) = root_key {
+        revoke(&mut left, &gone, key, now)?;
+    }
     Ok(Retirement { roster: left, issuing: gone })
+}
+
+/// Puts issuing CAs onto the list of the root that signed them.
+fn revoke(
+    roster: &mut Roster,
+    gone: &[IssuingCa],
+    key: KeyPair,
+    now: OffsetDateTime,
+) -> Result<(), CaError> {
+    let until = roster.current()?.certificate.not_after();
+    let former = roster.former_root.as_mut().map(|former| &mut former.root);
+    let root = std::iter::once(&mut roster.root).chain(former).find(|root| {
+        gone.iter().all(|ca| ca.certificate.issuer_id() == Some(root.certificate.id()))
+    });
+    let Some(root) = root else { return Err(CaError::NothingToRevoke) };
+    let signing = SigningRoot::open(&root.certificate, key, now)?;
+    let mut crl = root.crl.clone().unwrap_or_default();
+    crl.revoked.extend(gone.iter().map(|ca| RevokedCa {
+        serial: ca.certificate.serial().clone(),
+        at: now,
+        not_after: ca.certificate.not_after(),
+    }));
+    root.crl = Some(signing.sign_crl(Some(&crl), now, until)?);
+    Ok(())
 }
 
 fn put_in_front(roster: &mut Roster, issuing: CaCertificate, now: OffsetDateTime) {
@@ -185,13 +219,22 @@ impl SigningRoot {
         now: OffsetDateTime,
         until: OffsetDateTime,
     ) -> Result<RootCrl, CaError> {
-        let number = former.map_or(1, |crl| crl.number + 1);
-        let list = Crl { number, this_update: now, next_update: until, revoked: &[] };
-        let der = list
+        let mut crl = former.cloned().unwrap_or_default();
+        crl.number += 1;
+        crl.revoked.retain(|ca| now < ca.not_after);
+        let revoked: Vec<RevokedCertificate> = crl.revoked.iter().map(entry).collect();
+        let list =
+            Crl { number: crl.number, this_update: now, next_update: until, revoked: &revoked };
+        crl.der = list
             .sign(&self.certificate, &self.issuer()?)
             .map_err(|e| CaError::issue("the root's revocation list", e))?;
-        Ok(RootCrl { number, der })
+        Ok(crl)
     }
+}
+
+fn entry(ca: &RevokedCa) -> RevokedCertificate {
+    let revocation = Revocation { at: ca.at, reason: RevocationReason::Superseded };
+    RevokedCertificate { serial: ca.serial.clone(), revocation }
 }
 
 fn certificate(whose: &str, der: &CertificateDer<'static>) -> Result<CaCertificate, CaError> {
@@ -257,6 +300,31 @@ mod tests {
     }
 
     #[test]
+    fn the_list_of_a_root_names_a_retired_issuing_ca_until_its_end() {
+        let now = from_unix(1_800_000_000);
+        let first = create(now).unwrap();
+        let rolled = roll_issuing(&first.roster, copy(&first.root_key), now).unwrap().roster;
+        let former = &rolled.issuing[1].certificate;
+        let key = Some(copy(&first.root_key));
+        let retired = retire(&rolled, former.id(), key, now).unwrap().roster;
+        let crl = retired.root.crl.clone().unwrap();
+        assert_eq!((crl.number, crl.revoked.len()), (3, 1));
+        assert_eq!(&crl.revoked[0].serial, former.serial());
+
+        let again = |now| roll_issuing(&retired, copy(&first.root_key), now).unwrap().roster;
+        assert_eq!(again(now).root.crl.unwrap().revoked.len(), 1);
+        assert_eq!(again(former.not_after()).root.crl.unwrap().revoked.len(), 0);
+        let other = Some(create(now).unwrap().root_key);
+        let refused = retire(&rolled, former.id(), other, now);
+        assert!(matches!(refused.err(), Some(CaError::NotTheRootKey(_))));
+        // A root that goes has nobody left to sign its list.
+        let new = roll_root(&rolled, copy(&first.root_key), now).unwrap().roster;
+        let key = Some(copy(&first.root_key));
+        let refused = retire(&new, first.roster.root.certificate.id(), key, now);
+        assert!(matches!(refused.err(), Some(CaError::NothingToRevoke)));
+    }
+
+    #[test]
     fn retirement_takes_a_former_root_with_all_below_it() {
         let now = from_unix(1_800_000_000);
         let first = create(now).unwrap();
@@ -266,12 +334,12 @@ mod tests {
         assert!(matches!(again, Some(CaError::OverlapLasts(_))));
 
         let former = new.roster.former_root.as_ref().unwrap().root.certificate.id().clone();
-        let retired = retire(&new.roster, &former).unwrap();
+        let retired = retire(&new.roster, &former, None, now).unwrap();
         assert_eq!(retired.issuing, new.roster.issuing[1..]);
         assert_eq!(retired.roster.certificates().count(), 2);
-        assert!(matches!(retire(&retired.roster, &former), Err(CaError::Unknown(_))));
+        assert!(matches!(retire(&retired.roster, &former, None, now), Err(CaError::Unknown(_))));
         for ca in retired.roster.certificates() {
-            assert!(matches!(retire(&new.roster, ca.id()), Err(CaError::InForce(_))));
+            assert!(matches!(retire(&new.roster, ca.id(), None, now), Err(CaError::InForce(_))));
         }
     }
 }

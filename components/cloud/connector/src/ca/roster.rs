@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::{CaCertificate, CaId};
+use super::{CaCertificate, CaId, Serial};
 
 const FORMAT: u32 = 1;
 
@@ -35,7 +35,7 @@ pub struct Root {
 }
 
 /// A root's revocation list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RootCrl {
     /// Grows with each list of this root.
@@ -43,6 +43,23 @@ pub struct RootCrl {
     /// DER.
     #[serde(with = "hex")]
     pub der: Vec<u8>,
+    /// What it names; kept for the next list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<RevokedCa>,
+}
+
+/// An issuing CA that a root revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokedCa {
+    /// Serial number of its certificate.
+    pub serial: Serial,
+    /// When.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// End of its certificate: until then the list names it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_after: OffsetDateTime,
 }
 
 /// A root whose successor is in force already.

@@ -212,6 +212,13 @@ pub(super) enum Ca {
         /// Although devices still use certificates below it.
         #[arg(long)]
         force: bool,
+        /// The private key of its root, PEM: the root's revocation list then names an issuing CA
+        /// that is retired.
+        #[arg(long, value_name = "FILE")]
+        root_key: Option<PathBuf>,
+        /// File with its passphrase, if it has one.
+        #[arg(long, value_name = "FILE", requires = "root_key")]
+        root_passphrase_file: Option<PathBuf>,
     },
 }
 

@@ -68,9 +68,14 @@ pub(super) async fn run(
             let work = new_root(&change, &keys, &new_root_key, new_root_passphrase_file.as_deref());
             change.end(work, Some(new_root_key)).await?
         }
-        arguments::Ca::Retire { id, force } => {
-            let change = Change::begin(folder, Act::RetireAuthority).await?;
-            let work = retirement(&change, &id, force).await;
+        arguments::Ca::Retire { id, force, root_key, root_passphrase_file } => {
+            let mut change = Change::begin(folder, Act::RetireAuthority).await?;
+            change.target = id;
+            let key = retirement_key(root_key.as_deref(), root_passphrase_file.as_deref());
+            let work = match key {
+                Ok(key) => retirement(&change, key, force).await,
+                Err(exit) => Err(exit),
+            };
             change.end(work, None).await?
         }
     };
@@ -146,6 +151,8 @@ struct Change {
     act: Act,
     actor: Actor,
     now: OffsetDateTime,
+    /// What is to be changed.
+    target: CaId,
     _alone: File,
 }
 
@@ -169,7 +176,9 @@ impl Change {
         let uid = std::fs::metadata("/proc/self").map_err(failed)?.uid();
         let now = arguments::now();
         let roster = ca.roster().map_err(failed)?;
-        Ok(Self { folder, ca, roster, store, act, actor: Actor::user(uid), now, _alone: alone })
+        let target = roster.root.certificate.id().clone();
+        let actor = Actor::user(uid);
+        Ok(Self { folder, ca, roster, store, act, actor, now, target, _alone: alone })
     }
 
     fn operation(&self, target: &CaId) -> Operation {
@@ -186,7 +195,7 @@ impl Change {
         let work = match work {
             Ok(work) => work,
             Err(exit) => {
-                let operation = self.operation(self.roster.root.certificate.id());
+                let operation = self.operation(&self.target);
                 self.store
                     .record_audit(operation.failed(&exit.to_string()))
                     .await
@@ -282,8 +291,21 @@ fn new_root(
     Ok(Work { roster: new.roster, target, gone: Vec::new() })
 }
 
-async fn retirement(change: &Change, id: &CaId, force: bool) -> Result<Work, Exit> {
-    let retired = retire(&change.roster, id).map_err(failed)?;
+fn retirement_key(
+    path: Option<&Path>,
+    passphrase: Option<&Path>,
+) -> Result<Option<rcgen::KeyPair>, Exit> {
+    let passphrase = serve::passphrase(passphrase)?;
+    path.map(|path| read_root_key(path, passphrase.as_ref())).transpose().map_err(failed)
+}
+
+async fn retirement(
+    change: &Change,
+    key: Option<rcgen::KeyPair>,
+    force: bool,
+) -> Result<Work, Exit> {
+    let id = &change.target;
+    let retired = retire(&change.roster, id, key, change.now).map_err(failed)?;
     let gone: Vec<CaId> = retired.issuing.iter().map(|ca| ca.certificate.id().clone()).collect();
     let devices = change.store.devices_of_issuers(gone, change.now).await.map_err(failed)?;
     if devices > 0 && !force {

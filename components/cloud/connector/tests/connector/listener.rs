@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::routing::get;
 use holdfast_cloud::ca::{Authority, Passphrases, ServerCertificate, ServerNames};
-use holdfast_cloud::tls::{Listener, ServerIdentity, Timeouts, management_config};
+use holdfast_cloud::tls::{Listener, ServerIdentity, Timeouts, Transport, management_config};
 use rustls::version::TLS13;
 use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,6 +25,18 @@ struct Server {
     authority: Authority,
     stop: watch::Sender<bool>,
     serving: tokio::task::JoinHandle<()>,
+}
+
+/// The same listener without TLS.
+async fn start_plain(timeouts: Timeouts) -> (SocketAddr, watch::Sender<bool>) {
+    let any = "127.0.0.1:0".parse().unwrap();
+    let router = Router::new().route("/", get(|| async { "hello" }));
+    let listener = Listener::<()>::bind("test", any, Transport::Plain, router, timeouts);
+    let listener = listener.await.unwrap();
+    let address = listener.address().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(listener.serve(stopped));
+    (address, stop)
 }
 
 async fn start(timeouts: Timeouts) -> Server {
@@ -107,6 +119,29 @@ async fn a_head_that_comes_byte_by_byte_is_dropped() {
         }
     });
     assert!(closed_after(read).await < 10 * SHORT);
+    dripping.abort();
+}
+
+#[tokio::test]
+async fn without_tls_slow_and_silent_peers_are_dropped_as_well() {
+    let (address, _stop) = start_plain(Timeouts { handshake: LONG, idle: SHORT }).await;
+    let mut good = TcpStream::connect(address).await.unwrap();
+    let silent = TcpStream::connect(address).await.unwrap();
+    let (read, mut write) = TcpStream::connect(address).await.unwrap().into_split();
+    let dripping = tokio::spawn(async move {
+        for byte in b"GET / HTTP/1.1\r\nhost: a\r\nx: ".iter().cycle() {
+            tokio::time::sleep(SHORT / 10).await;
+            if write.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+        }
+    });
+    good.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    good.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
+    closed_after(silent).await;
+    closed_after(read).await;
     dripping.abort();
 }
 

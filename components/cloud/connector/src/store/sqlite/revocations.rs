@@ -128,3 +128,44 @@ pub(super) fn name_issuers(db: &Connection) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::{Assurance, Authority, LeafSubject, Passphrases};
+    use crate::clock::from_unix;
+    use crate::store::sqlite::schema;
+
+    #[test]
+    fn certificates_from_before_learn_their_issuer() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = from_unix(1_800_000_000);
+        let path = folder.path().join("ca");
+        let (authority, _) =
+            Authority::open_or_create(&path, &Passphrases::default(), now).unwrap();
+        let spki =
+            rcgen::PublicKeyData::subject_public_key_info(&rcgen::KeyPair::generate().unwrap());
+        let subject = LeafSubject { device_id: uuid::Uuid::nil(), edge_id: "SN-1", tenant: "demo" };
+        let leaf = authority.issue_leaf(subject, &spki, Assurance::Attested, now).unwrap();
+
+        let mut db = Connection::open_in_memory().unwrap();
+        db.execute_batch(include_str!("schema-1.sql")).unwrap();
+        db.pragma_update(None, "user_version", 1).unwrap();
+        db.execute_batch(
+            "INSERT INTO devices VALUES ('d', 'demo', 'SN-1', zeroblob(32), 'active', NULL, 'auto',
+                 'enforce', NULL, NULL, 0, 'a', 0, 'a', 0, 0)",
+        )
+        .unwrap();
+        let add = "INSERT INTO certificates VALUES (?1, 'd', zeroblob(32), 0, 9, 1, NULL, 5, ?2)";
+        db.execute(add, params![leaf.serial.as_str(), leaf.der.as_ref()]).unwrap();
+        db.execute(add, params!["77", b"no certificate"]).unwrap();
+        schema::migrate(&mut db).unwrap();
+
+        let ca = authority.issuing_cas().next().unwrap().id();
+        let found = standings(&db, ca, &[leaf.serial.clone(), "77".parse().unwrap()]).unwrap();
+        let revoked = found[0].unwrap().revoked.unwrap();
+        assert_eq!(revoked.reason, RevocationReason::Unspecified);
+        assert_eq!(revoked.at, from_unix(5));
+        assert_eq!(found[1], None);
+    }
+}

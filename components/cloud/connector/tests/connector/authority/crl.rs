@@ -89,6 +89,28 @@ async fn a_superseded_certificate_is_listed_from_its_overlap_to_its_end() {
 }
 
 #[tokio::test]
+async fn the_list_of_the_root_names_a_retired_issuing_ca() {
+    let (fixture, ..) = enrolled().await;
+    fixture.roll_issuing().await;
+    let cas = fixture.cas().await;
+    let former = cas[2]["id"].as_str().unwrap();
+    assert!(fixture.crl_text(&cas[0]).await.contains("No Revoked Certificates"));
+    let key = fixture.data().join("ca/root.key");
+    let arguments = ["retire", former, "--force", "--root-key", key.to_str().unwrap()];
+    assert!(fixture.ca(&arguments).await);
+    let text = fixture.crl_text(&cas[0]).await;
+    let pems = Pems::new();
+    let certificate = pems.path().join("former.pem");
+    std::fs::write(&certificate, cas[2]["certificate"].as_str().unwrap()).unwrap();
+    let serial = openssl(&["x509", "-noout", "-serial", "-in", certificate.to_str().unwrap()]).1;
+    let serial = serial.trim().trim_start_matches("serial=").trim_start_matches('0').to_owned();
+    assert!(text.contains(&serial) && text.contains("Superseded"), "{serial}: {text}");
+    assert_eq!(number(&text), 3);
+    let gone = get_plain(&fixture.server, &format!("/crl/{former}.crl")).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn numbers_go_on_after_a_restart() {
     let (fixture, ..) = enrolled().await;
     let ca = fixture.cas().await[1].clone();
