@@ -56,6 +56,8 @@ acts! {
     ForgetFirmware => "registry.forget-firmware",
     /// A device asked for a certificate.
     Enrol => "est.enrol",
+    /// A device asked for its next certificate with the one it has.
+    Renew => "est.renew",
     /// A device used its first certificate.
     Activate => "registry.activate",
     /// A release was published.

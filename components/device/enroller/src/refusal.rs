@@ -119,6 +119,17 @@ const fn advice(reason: Option<Reason>) -> &'static str {
         }
         Some(Reason::Suspended) => "resume the device at the connector",
         Some(Reason::Retired) => "register the device again if it is to be used",
+        Some(Reason::Revoked) => {
+            "rebind the device at the connector, or retire it and register anew"
+        }
+        Some(
+            Reason::CertificateNeeded
+            | Reason::CertificateUnknown
+            | Reason::CertificateRevoked
+            | Reason::CertificateSuperseded
+            | Reason::CertificateOtherDevice
+            | Reason::AkChanged,
+        ) => "the device enrols again by itself",
         Some(Reason::EkBoundElsewhere) => {
             "this TPM enrolled under another Edge ID; retire that device or restore its serial \
              number"

@@ -86,10 +86,24 @@ reasons! {
     Suspended => "suspended",
     /// Check 10: the device is retired.
     Retired => "retired",
+    /// Check 10: the device is revoked.
+    Revoked => "revoked",
     /// Check 10: this EK belongs to another Edge ID.
     EkBoundElsewhere => "ek-bound-elsewhere",
     /// Check 10: this Edge ID belongs to another EK.
     EdgeIdBoundElsewhere => "edge-id-bound-elsewhere",
+    /// Renewal: no client certificate was shown.
+    CertificateNeeded => "certificate-needed",
+    /// The certificate is not in the registry.
+    CertificateUnknown => "certificate-unknown",
+    /// The certificate is revoked.
+    CertificateRevoked => "certificate-revoked",
+    /// The certificate expired, or the overlap with the next one is over.
+    CertificateSuperseded => "certificate-superseded",
+    /// Renewal: the certificate is of another device than the evidence.
+    CertificateOtherDevice => "certificate-other-device",
+    /// Renewal: the AK is not the one of the enrolment.
+    AkChanged => "ak-changed",
 }
 
 impl Reason {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::{CaError, key};
 
@@ -25,6 +26,12 @@ impl Serial {
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
         Self(hex::encode(&bytes[first..]))
+    }
+
+    /// Of a certificate in DER, if it is one.
+    pub fn of_certificate(der: &[u8]) -> Option<Self> {
+        let (_, parsed) = X509Certificate::from_der(der).ok()?;
+        Some(Self::from_bytes(parsed.raw_serial()))
     }
 
     /// The number, big-endian.

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use axum::extract::{Extension, FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use holdfast_attestation::refusal::Reason;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
-use time::OffsetDateTime;
 use uuid::Uuid;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::app::App;
 use crate::ca::Serial;
-use crate::registry::{CertificateRecord, Device, NewEvent, Severity};
+use crate::registry::{CertificateRecord, Device, NewEvent, NotInForce, Severity, in_force};
 use crate::reply::{ErrorReply, RequestId, request_id};
 use crate::tls::{Connection, Rate, TokenBuckets};
 
@@ -68,10 +67,10 @@ impl Gate {
         connection: &Connection,
         id: &RequestId,
     ) -> Result<DeviceSession, ErrorReply> {
-        let serial =
-            connection.certificate.as_ref().and_then(|der| serial(der)).ok_or_else(|| {
-                ErrorReply::internal(&"a connection of the device listener has no certificate", id)
-            })?;
+        let shown = connection.certificate.as_ref();
+        let serial = shown.and_then(|der| Serial::of_certificate(der)).ok_or_else(|| {
+            ErrorReply::internal(&"a connection of the device listener has no certificate", id)
+        })?;
         let found = self
             .app
             .store
@@ -82,11 +81,11 @@ impl Gate {
             tracing::warn!(request_id = id.0, %serial, peer = %connection.peer,
                 "a certificate of this authority is not in the store");
             let detail = "this certificate is not known here".to_owned();
-            return Err(refusal("certificate-unknown", detail, id));
+            return Err(refusal(Reason::CertificateUnknown.code(), detail, id));
         };
-        match verdict(&device, &certificate, self.app.now()) {
+        match in_force(&device, &certificate, self.app.now()) {
             Ok(()) => Ok(DeviceSession { device, certificate }),
-            Err((code, detail)) => {
+            Err(NotInForce { code, detail }) => {
                 self.record(connection, &device, code, &detail, id).await;
                 Err(refusal(code, detail, id))
             }
@@ -126,29 +125,6 @@ impl Gate {
 
 fn refusal(code: &str, detail: String, id: &RequestId) -> ErrorReply {
     ErrorReply::new(StatusCode::FORBIDDEN, code, detail, id)
-}
-
-fn serial(der: &[u8]) -> Option<Serial> {
-    X509Certificate::from_der(der).ok().map(|(_, parsed)| Serial::from_bytes(parsed.raw_serial()))
-}
-
-/// Whether a device may call with a certificate. It has shown its key, so it may know why not.
-fn verdict(
-    device: &Device,
-    certificate: &CertificateRecord,
-    now: OffsetDateTime,
-) -> Result<(), (&'static str, String)> {
-    if !device.state.may_connect() {
-        return Err((device.state.as_str(), format!("this device is {}", device.state)));
-    }
-    if certificate.is_accepted(now) {
-        return Ok(());
-    }
-    if certificate.revoked_at.is_some() {
-        return Err(("certificate-revoked", "this certificate is revoked; enrol again".to_owned()));
-    }
-    let detail = "a newer certificate took this one's place, or it expired; enrol again";
-    Err(("certificate-superseded", detail.to_owned()))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for DeviceSession {

@@ -17,7 +17,7 @@ use super::nonce::unix;
 use super::refusal::{Attempt, Refused};
 use super::session::OpenChallenge;
 use super::{Est, Session};
-use crate::ca::{Assurance, IssuedLeaf, LeafSubject};
+use crate::ca::{Assurance, IssuedLeaf, LeafSubject, Serial};
 use crate::registry::{
     Admission, CertificateRecord, Claim, Device, Digest, EnrolmentRecord, Severity, admit,
 };
@@ -38,18 +38,17 @@ pub(super) async fn simpleenroll(
 ) -> Result<Response, ErrorReply> {
     let now = est.app.now();
     let body = body_bytes(request, &()).await?;
-    let csr = decode(&body).ok_or_else(|| {
-        ErrorReply::malformed("the body is not base64 of a certificate request".to_owned(), &id)
-    })?;
-    let (Some(open), Some(exporter)) = (connection.session.take(), connection.exporter) else {
-        // Without a nonce nothing is known of the device, not even what it calls itself.
-        let detail = "ask for a nonce on this connection first".to_owned();
-        let code = Reason::NonceUnknown.code();
-        return Err(ErrorReply::new(StatusCode::FORBIDDEN, code, detail, &id));
-    };
+    let csr = decode(&body, &id)?;
+    let (open, exporter) = take_challenge(&connection, &id)?;
     let claim = Claim { edge_id: open.challenge.edge_id.clone(), ek_sha256: open.ek_sha256 };
-    let attempt =
-        Attempt { app: &est.app, id: &id, source: connection.peer.ip(), claim: &claim, now };
+    let attempt = Attempt {
+        app: &est.app,
+        id: &id,
+        source: connection.peer.ip(),
+        claim: &claim,
+        renewing: None,
+        now,
+    };
     let candidates = attempt.candidates().await?;
     match enrol(&attempt, &candidates, open, exporter, csr).await {
         Ok(response) => Ok(response),
@@ -57,10 +56,24 @@ pub(super) async fn simpleenroll(
     }
 }
 
-/// RFC 8951, 3.1: base64 with or without line ends.
-fn decode(body: &[u8]) -> Option<Vec<u8>> {
+/// The certificate request in a body. RFC 8951, 3.1: base64 with or without line ends.
+pub(super) fn decode(body: &[u8], id: &RequestId) -> Result<Vec<u8>, ErrorReply> {
     let text: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    STANDARD.decode(text).ok().filter(|der| !der.is_empty())
+    STANDARD.decode(text).ok().filter(|der| !der.is_empty()).ok_or_else(|| {
+        ErrorReply::malformed("the body is not base64 of a certificate request".to_owned(), id)
+    })
+}
+
+/// The challenge of this connection, which is used up by that, and the connection's exporter.
+pub(super) fn take_challenge(
+    connection: &Connection<Session>,
+    id: &RequestId,
+) -> Result<(OpenChallenge, [u8; 32]), ErrorReply> {
+    connection.session.take().zip(connection.exporter).ok_or_else(|| {
+        // Without a nonce nothing is known of the device, not even what it calls itself.
+        let detail = "ask for a nonce on this connection first".to_owned();
+        ErrorReply::new(StatusCode::FORBIDDEN, Reason::NonceUnknown.code(), detail, id)
+    })
 }
 
 async fn enrol(
@@ -93,20 +106,20 @@ async fn enrol(
         (Err(refused), _) => return Err(refused.with_hint(hint)),
     };
     match admission? {
-        Admission::Enrol(device) => issue(attempt, device, proof).await,
+        Admission::Enrol(device) => issue(attempt, device, proof, None).await,
         Admission::Wait(device) => wait(attempt, device).await,
     }
 }
 
 /// What the checks left, with what is kept of the request.
-struct Proof {
+pub(super) struct Proof {
     verdict: EnrolmentVerdict,
     site_sha256: Option<Digest>,
     open: OpenChallenge,
 }
 
 /// Checks 4 to 9, off the threads that serve connections.
-async fn prove(
+pub(super) async fn prove(
     csr: Vec<u8>,
     open: OpenChallenge,
     exporter: [u8; 32],
@@ -128,7 +141,13 @@ async fn prove(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(Refused::fault(e.to_string())))
 }
 
-async fn issue(attempt: &Attempt<'_>, device: &Device, proof: Proof) -> Result<Response, Refused> {
+/// Issues a certificate for the proven key and records it; `renews` is the one that was shown.
+pub(super) async fn issue(
+    attempt: &Attempt<'_>,
+    device: &Device,
+    proof: Proof,
+    renews: Option<&Serial>,
+) -> Result<Response, Refused> {
     let subject = LeafSubject {
         device_id: device.id,
         edge_id: &device.edge_id,
@@ -138,10 +157,11 @@ async fn issue(attempt: &Attempt<'_>, device: &Device, proof: Proof) -> Result<R
     let leaf = authority
         .issue_leaf(subject, proof.verdict.csr.spki(), Assurance::Attested, attempt.now)
         .map_err(|e| Refused::fault(e.to_string()))?;
-    let enrolment = enrolment(attempt, device, &proof, &leaf);
+    let enrolment = enrolment(attempt, device, &proof, &leaf, renews);
+    let what = if renews.is_some() { "renewed" } else { "enrolled" };
     let mut event = attempt.event(
         Some(device),
-        "enrolled",
+        what,
         format!("certificate {} until {}", leaf.serial, leaf.not_after.date()),
     );
     if let Some(deviation) = &enrolment.record.deviation {
@@ -156,7 +176,7 @@ async fn issue(attempt: &Attempt<'_>, device: &Device, proof: Proof) -> Result<R
                 device_id = %device.id,
                 edge_id = device.edge_id,
                 serial = %leaf.serial,
-                "enrolled"
+                "certificate issued: {what}"
             );
             Ok(certificates(&authority.enrolment_answer(&leaf.der)))
         }
@@ -170,6 +190,7 @@ fn enrolment(
     device: &Device,
     proof: &Proof,
     leaf: &IssuedLeaf,
+    renews: Option<&Serial>,
 ) -> Enrolment {
     let verdict = &proof.verdict;
     let boot = &verdict.boot;
@@ -209,6 +230,7 @@ fn enrolment(
         record,
         certificate,
         der: leaf.der.to_vec(),
+        renews: renews.cloned(),
         overlap_ends: attempt.now + OVERLAP,
     }
 }

@@ -7,6 +7,7 @@ mod expectation;
 mod limits;
 mod nonce;
 mod refusal;
+mod renew;
 mod session;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub fn router(app: &App, rates: EnrolmentRates) -> Router {
         .route("/.well-known/est/cacerts", get(cacerts::cacerts))
         .route("/.well-known/est/nonce", post(nonce::nonce))
         .route("/.well-known/est/simpleenroll", post(enrol::simpleenroll))
+        .route("/.well-known/est/simplereenroll", post(renew::simplereenroll))
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

@@ -44,7 +44,7 @@ pub(super) async fn nonce(
     est.limits.take_device(source, ek_sha256, now).map_err(|e| too_many(e.retry_after, &id))?;
 
     let claim = Claim { edge_id: info.edge_id.clone(), ek_sha256 };
-    let attempt = Attempt { app: &est.app, id: &id, source, claim: &claim, now };
+    let attempt = Attempt { app: &est.app, id: &id, source, claim: &claim, renewing: None, now };
     let candidates = attempt.candidates().await?;
     let Some(exporter) = connection.exporter else {
         return Err(attempt.refuse(&candidates, Refused::old_tls()).await);

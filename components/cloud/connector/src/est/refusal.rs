@@ -20,6 +20,8 @@ pub(super) struct Attempt<'a> {
     pub(super) id: &'a RequestId,
     pub(super) source: IpAddr,
     pub(super) claim: &'a Claim,
+    /// The device whose certificate was shown, where one is to be renewed.
+    pub(super) renewing: Option<&'a Device>,
     pub(super) now: OffsetDateTime,
 }
 
@@ -116,7 +118,8 @@ impl Attempt<'_> {
     pub(super) fn operation(&self, concerned: Option<&Device>) -> Operation {
         let edge_id = self.claim.edge_id.as_str();
         let actor = Actor::device(Text::lossy(edge_id));
-        let operation = Operation::new(self.now, actor, Act::Enrol, edge_id)
+        let act = if self.renewing.is_some() { Act::Renew } else { Act::Enrol };
+        let operation = Operation::new(self.now, actor, act, edge_id)
             .with_arguments(&[edge_id.as_bytes(), &self.claim.ek_sha256.0]);
         match concerned {
             Some(device) => operation.with_device(device.id, &device.tenant),
@@ -157,10 +160,11 @@ impl Attempt<'_> {
             detail = refused.detail,
             "enrolment refused"
         );
+        let kind = if self.renewing.is_some() { "renewal-refused" } else { "enrolment-refused" };
         let event = NewEvent {
             severity: refused.severity,
             code: Some(refused.code.to_owned()),
-            ..self.event(concerned, "enrolment-refused", refused.detail.clone())
+            ..self.event(concerned, kind, refused.detail.clone())
         };
         // Strangers leave an event, which is kept in bounds; the audit table is for ever.
         let audit = concerned.map(|_| {
@@ -175,10 +179,12 @@ impl Attempt<'_> {
     fn answer(&self, concerned: Option<&Device>, refused: Refused) -> ErrorReply {
         let is_registered_tpm =
             concerned.is_some_and(|device| device.ek_sha256 == self.claim.ek_sha256);
+        // Who shows a certificate has shown its key: he hears about his own device.
+        let is_known = is_registered_tpm || self.renewing.is_some();
         if refused.kind == Kind::Malformed {
             return ErrorReply::malformed(refused.detail, self.id);
         }
-        if is_registered_tpm {
+        if is_known {
             let status = StatusCode::FORBIDDEN;
             return ErrorReply::new(status, refused.code, refused.detail, self.id);
         }
@@ -187,9 +193,13 @@ impl Attempt<'_> {
         ErrorReply::new(StatusCode::FORBIDDEN, code, detail, self.id)
     }
 
-    /// The device of the registry that an operator would look at: the one with this TPM, else the
-    /// one with this name; a live one before a retired one.
-    fn concerned<'d>(&self, candidates: &'d [Device]) -> Option<&'d Device> {
+    /// The device of the registry that an operator would look at: the one whose certificate was
+    /// shown, else the one with this TPM, else the one with this name; a live one before a retired
+    /// one.
+    fn concerned<'d>(&'d self, candidates: &'d [Device]) -> Option<&'d Device> {
+        if self.renewing.is_some() {
+            return self.renewing;
+        }
         candidates.iter().min_by_key(|device| {
             let is_other_tpm = device.ek_sha256 != self.claim.ek_sha256;
             (device.state == DeviceState::Retired, is_other_tpm)

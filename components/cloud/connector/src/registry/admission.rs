@@ -41,9 +41,6 @@ pub struct Denial {
     pub detail: String,
 }
 
-/// Code for a revoked device.
-const REVOKED: &str = "revoked";
-
 /// Decides on a claim. `candidates` are all devices, retired ones too, that have the claim's Edge
 /// ID or its TPM.
 pub fn admit<'a>(claim: &Claim, candidates: &'a [Device]) -> Result<Admission<'a>, Denial> {
@@ -122,7 +119,7 @@ fn admit_registered(device: &Device) -> Result<Admission<'_>, Denial> {
         )),
         DeviceState::Revoked => Err(Denial::of(
             device,
-            REVOKED,
+            Reason::Revoked.code(),
             true,
             "this device was revoked; an operator can bind its Edge ID to a TPM anew".to_owned(),
         )),
@@ -136,7 +133,12 @@ fn admit_registered(device: &Device) -> Result<Admission<'_>, Denial> {
 }
 
 impl Denial {
-    fn of(device: &Device, code: &'static str, is_registered_tpm: bool, detail: String) -> Self {
+    pub(super) fn of(
+        device: &Device,
+        code: &'static str,
+        is_registered_tpm: bool,
+        detail: String,
+    ) -> Self {
         Self {
             code,
             is_registered_tpm,
@@ -151,32 +153,10 @@ impl Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{DeviceState, QuoteMode};
-    use time::OffsetDateTime;
+    use crate::registry::tests::device;
 
     const OURS: Digest = Digest([1; 32]);
     const OTHER: Digest = Digest([2; 32]);
-
-    fn device(edge_id: &str, ek_sha256: Digest, state: DeviceState) -> Device {
-        Device {
-            id: Uuid::from_u128(7),
-            tenant: "demo".parse().unwrap(),
-            edge_id: edge_id.to_owned(),
-            ek_sha256,
-            state,
-            state_before_suspension: None,
-            approval: Approval::Auto,
-            quote_mode: QuoteMode::Enforce,
-            pcr7: None,
-            note: None,
-            registered_at: OffsetDateTime::UNIX_EPOCH,
-            registered_by: "admin".into(),
-            changed_at: OffsetDateTime::UNIX_EPOCH,
-            changed_by: "admin".into(),
-            enrolled_at: None,
-            last_seen_at: None,
-        }
-    }
 
     fn claim() -> Claim {
         Claim { edge_id: EdgeId::parse("SN-1").unwrap(), ek_sha256: OURS }

@@ -5,7 +5,10 @@ mod device;
 mod event;
 mod names;
 mod revocation;
+mod standing;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use admission::{Admission, Claim, Denial, admit};
 pub use device::{
@@ -15,4 +18,5 @@ pub use device::{
 pub use event::{Event, NewEvent, Severity};
 pub use names::{Digest, DigestError, Tenant, TenantError};
 pub use revocation::{CertificateStanding, Revocation, RevocationReason};
+pub use standing::{NotInForce, Renewal, admit_renewal, in_force};
 pub use state::{Change, DeviceState, TransitionError};

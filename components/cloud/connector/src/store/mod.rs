@@ -96,6 +96,8 @@ pub struct Enrolment {
     pub certificate: CertificateRecord,
     /// The certificate itself.
     pub der: Vec<u8>,
+    /// The certificate that it renews, which must still be in force; none: the TPM is enough.
+    pub renews: Option<Serial>,
     /// End of the overlap of the certificates before it.
     pub overlap_ends: OffsetDateTime,
 }
@@ -195,6 +197,8 @@ pub trait Store: Send + Sync + 'static {
         at: OffsetDateTime,
         audit: AuditEntry,
     ) -> StoreFuture<'_, ()>;
+    /// `TPMT_PUBLIC` of the AK of the device's last enrolment.
+    fn attestation_key(&self, device_id: Uuid) -> StoreFuture<'_, Option<Vec<u8>>>;
     /// Enrolments of a device, newest first.
     fn enrolments(&self, device_id: Uuid) -> StoreFuture<'_, Vec<EnrolmentRecord>>;
 

@@ -10,6 +10,7 @@ mod listener;
 mod management;
 mod openapi;
 mod profile;
+mod renewal;
 mod store;
 mod support;
 mod swtpm;

@@ -1,10 +1,13 @@
 //! Enrolments: the evidence and what came of it.
 
-use rusqlite::{Connection, named_params};
+use holdfast_attestation::refusal::Reason;
+use rusqlite::{Connection, OptionalExtension as _, named_params};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{certificates, columns, devices};
-use crate::registry::{Admission, Device, EnrolmentRecord, admit};
+use crate::ca::Serial;
+use crate::registry::{Admission, Device, EnrolmentRecord, admit, in_force};
 use crate::store::{Enrolment, StoreError};
 
 /// Issued certificates become valid here: the claim is decided on once more, since the operator may
@@ -27,6 +30,9 @@ pub(super) fn insert(db: &Connection, enrolment: &Enrolment) -> Result<Device, S
             code: "registration-changed",
             detail: format!("the registration of {} changed meanwhile", device.edge_id),
         });
+    }
+    if let Some(serial) = &enrolment.renews {
+        still_in_force(db, device, serial, record.at)?;
     }
     let pcr7 = record.pcrs.iter().find(|(index, _)| *index == 7).map(|(_, value)| *value);
     if device.pcr7.is_some() && device.pcr7 != pcr7 && record.deviation.is_none() {
@@ -53,6 +59,38 @@ pub(super) fn insert(db: &Connection, enrolment: &Enrolment) -> Result<Device, S
         },
     )?;
     Ok(device)
+}
+
+/// The certificate may have been revoked since the device showed it.
+fn still_in_force(
+    db: &Connection,
+    device: &Device,
+    serial: &Serial,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    let shown = certificates::session(db, serial)?.map(|(certificate, _)| certificate);
+    let shown = shown.filter(|certificate| certificate.device_id == device.id);
+    let is_in_force = shown.is_some_and(|shown| in_force(device, &shown, now).is_ok());
+    if is_in_force {
+        return Ok(());
+    }
+    Err(StoreError::Conflict {
+        code: Reason::CertificateRevoked.code(),
+        detail: format!("the certificate {serial} is no longer in force"),
+    })
+}
+
+pub(super) fn attestation_key(
+    db: &Connection,
+    device: Uuid,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let key = db
+        .prepare_cached(
+            "SELECT ak_public FROM enrolments WHERE device_id = ?1 ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row([device.to_string()], |row| row.get(0))
+        .optional()?;
+    Ok(key)
 }
 
 pub(super) fn list(db: &Connection, device: Uuid) -> Result<Vec<EnrolmentRecord>, StoreError> {

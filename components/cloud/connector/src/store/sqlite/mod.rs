@@ -220,6 +220,10 @@ impl Store for SqliteStore {
         })
     }
 
+    fn attestation_key(&self, device_id: Uuid) -> StoreFuture<'_, Option<Vec<u8>>> {
+        self.read(move |db| enrolments::attestation_key(db, device_id))
+    }
+
     fn enrolments(&self, device_id: Uuid) -> StoreFuture<'_, Vec<EnrolmentRecord>> {
         self.read(move |db| enrolments::list(db, device_id))
     }

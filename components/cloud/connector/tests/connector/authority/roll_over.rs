@@ -20,8 +20,8 @@ fn dial(
     chain: &[CertificateDer<'static>],
     device: &Device<SoftwareTpm>,
 ) -> Dial {
-    let identity = Some((chain.to_vec(), device.tpm.private_key()));
-    Dial { root: root.clone(), identity, ..Dial::device(&fixture.server) }
+    let dial = Dial { root: root.clone(), ..Dial::device(&fixture.server) };
+    dial.with_identity(chain.to_vec(), device.tpm.private_key())
 }
 
 async fn status(dial: Dial) -> Option<(StatusCode, String)> {
@@ -55,7 +55,7 @@ async fn a_new_issuing_ca_signs_and_the_certificates_of_the_old_one_stay_good() 
     assert_ne!(old[1], new[1]);
     assert_eq!(fixture.root(), root);
 
-    let with_old = Dial { identity: Some((old, old_key)), ..Dial::device(&fixture.server) };
+    let with_old = Dial::device(&fixture.server).with_identity(old, old_key);
     assert!(is_served(with_old).await);
     assert!(is_served(dial(&fixture, &root, &new, &device)).await);
     let published = cacerts(&fixture, &root).await;
@@ -85,7 +85,7 @@ async fn after_a_root_roll_over_devices_with_either_root_are_served() {
         assert!(is_served(dial(&fixture, root, &new, &device)).await);
         assert!(is_served(dial(&fixture, root, &new[..1], &device)).await);
     }
-    let with_old = Dial { identity: Some((old, old_key)), ..Dial::device(&fixture.server) };
+    let with_old = Dial::device(&fixture.server).with_identity(old, old_key);
     assert!(is_served(Dial { root: new_root, ..with_old }).await);
     // A third root is nobody's.
     let other = Fixture::start().await;
@@ -165,9 +165,8 @@ async fn after_the_end_of_the_overlap_the_old_root_is_nothing() {
     assert_eq!(published.len(), 2, "new root and its issuing CA");
     assert!(!published.contains(&old_root));
     let old_dial = || Dial {
-        identity: Some((old.clone(), old_key.clone_key())),
         root: new_root.clone(),
-        ..Dial::device(&fixture.server)
+        ..Dial::device(&fixture.server).with_identity(old.clone(), old_key.clone_key())
     };
     assert_eq!(status(old_dial()).await, None, "no TLS with a certificate of the old root");
     assert!(!is_served(dial(&fixture, &old_root, &new, &device)).await);

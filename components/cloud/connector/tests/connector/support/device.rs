@@ -18,6 +18,7 @@ use super::http::{Answer, Connection, Dial};
 
 pub const NONCE: &str = "/.well-known/est/nonce";
 pub const ENROL: &str = "/.well-known/est/simpleenroll";
+pub const RENEW: &str = "/.well-known/est/simplereenroll";
 
 /// What a device asks of its TPM.
 pub trait Tpm {
@@ -105,6 +106,14 @@ impl<T: Tpm> Device<T> {
         let challenge = self.ask_nonce(&mut connection).await;
         let body = self.answer(&challenge, &connection.exporter);
         certificates(&connection.post(ENROL, body).await.body)
+    }
+
+    /// Both requests on a new connection with a client certificate, for the next one.
+    pub async fn try_renew(&self, dial: Dial) -> Answer {
+        let mut connection = dial.connect().await.unwrap();
+        let challenge = self.ask_nonce(&mut connection).await;
+        let body = self.answer(&challenge, &connection.exporter);
+        connection.post(RENEW, body).await
     }
 
     /// The same, with success.

@@ -8,6 +8,7 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -22,7 +23,7 @@ use holdfast_cloud::tls::provider;
 pub struct Dial {
     pub address: SocketAddr,
     pub root: CertificateDer<'static>,
-    pub identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    pub identity: Option<CertifiedKey>,
     pub version: &'static SupportedProtocolVersion,
 }
 
@@ -51,7 +52,14 @@ impl Dial {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Self {
-        Self { identity: Some((chain, key)), ..self }
+        let key = provider().key_provider.load_private_key(key).unwrap();
+        self.with_key(chain, key)
+    }
+
+    /// With a key that may be in a TPM.
+    #[must_use]
+    pub fn with_key(self, chain: Vec<CertificateDer<'static>>, key: Arc<dyn SigningKey>) -> Self {
+        Self { identity: Some(CertifiedKey::new(chain, key)), ..self }
     }
 
     fn config(&self) -> ClientConfig {
@@ -62,8 +70,9 @@ impl Dial {
             .unwrap()
             .with_root_certificates(roots);
         match &self.identity {
-            Some((chain, key)) => {
-                builder.with_client_auth_cert(chain.clone(), key.clone_key()).unwrap()
+            Some(identity) => {
+                let identity = Arc::new(SingleCertAndKey::from(identity.clone()));
+                builder.with_client_cert_resolver(identity)
             }
             None => builder.with_no_client_auth(),
         }

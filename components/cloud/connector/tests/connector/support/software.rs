@@ -62,6 +62,11 @@ impl SoftwareTpm {
         self.device_key = SigningKey::random(&mut OsRng);
     }
 
+    /// Makes another AK.
+    pub fn renew_ak(&mut self) {
+        self.ak = SigningKey::random(&mut OsRng);
+    }
+
     /// The device key, for TLS.
     pub fn private_key(&self) -> PrivateKeyDer<'static> {
         let der = self.device_key.to_pkcs8_der().unwrap();

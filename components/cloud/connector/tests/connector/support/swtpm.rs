@@ -1,5 +1,7 @@
 //! A device with a software TPM: real commands, real keys.
 
+use std::sync::{Arc, Mutex, MutexGuard};
+
 use holdfast_attestation::evidence::{CertifyStatement, Evidence, QuoteStatement};
 use holdfast_attestation::hash::sha256;
 use holdfast_attestation::nonce::ResponseInfo;
@@ -7,11 +9,13 @@ use holdfast_attestation::pcr::QUOTED_PCRS;
 use holdfast_attestation::tpm::Public;
 use holdfast_tpm::{Credential, EkInfo, KeyBlob, SignatureScheme};
 
+use rustls::sign::{Signer, SigningKey};
+
 use super::device::Tpm;
 use super::software::{SHA256_WITH_RSA, certificate_request};
 
 pub struct Swtpm {
-    tpm: holdfast_tpm::Tpm,
+    tpm: Shared,
     ek: EkInfo,
     ak: KeyBlob,
     device_key: KeyBlob,
@@ -23,8 +27,62 @@ impl Swtpm {
             ek: tpm.ek().unwrap(),
             ak: tpm.create_ak().unwrap(),
             device_key: tpm.create_device_key(None).unwrap(),
-            tpm,
+            tpm: Arc::new(Mutex::new(tpm)),
         }
+    }
+
+    /// Makes another device key.
+    pub fn renew_device_key(&mut self) {
+        let key = self.tpm().create_device_key(None).unwrap();
+        self.device_key = key;
+    }
+
+    /// The device key, for TLS.
+    pub fn tls_key(&self) -> Arc<dyn SigningKey> {
+        let (tpm, key) = (Arc::clone(&self.tpm), self.device_key.clone());
+        Arc::new(TlsKey { tpm, key })
+    }
+
+    fn tpm(&self) -> MutexGuard<'_, holdfast_tpm::Tpm> {
+        self.tpm.lock().unwrap()
+    }
+}
+
+type Shared = Arc<Mutex<holdfast_tpm::Tpm>>;
+
+/// A key in a TPM as rustls wants it.
+#[derive(Clone)]
+struct TlsKey {
+    tpm: Shared,
+    key: KeyBlob,
+}
+
+impl std::fmt::Debug for TlsKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsKey")
+    }
+}
+
+impl SigningKey for TlsKey {
+    fn choose_scheme(&self, offered: &[rustls::SignatureScheme]) -> Option<Box<dyn Signer>> {
+        let scheme = rustls::SignatureScheme::RSA_PSS_SHA256;
+        offered.contains(&scheme).then(|| Box::new(self.clone()) as Box<dyn Signer>)
+    }
+
+    fn algorithm(&self) -> rustls::SignatureAlgorithm {
+        rustls::SignatureAlgorithm::RSA
+    }
+}
+
+impl Signer for TlsKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        let tpm = self.tpm.lock().unwrap();
+        let key = tpm.load(&self.key).unwrap();
+        Ok(tpm.sign(&key, SignatureScheme::RsaPssSha256, &sha256(&[message])).unwrap())
+    }
+
+    fn scheme(&self) -> rustls::SignatureScheme {
+        rustls::SignatureScheme::RSA_PSS_SHA256
     }
 }
 
@@ -46,21 +104,23 @@ impl Tpm for Swtpm {
     }
 
     fn activate(&self, challenge: &ResponseInfo) -> Vec<u8> {
-        let ak = self.tpm.load(&self.ak).unwrap();
+        let tpm = self.tpm();
+        let ak = tpm.load(&self.ak).unwrap();
         let credential = Credential {
             id_object: &challenge.credential_blob,
             encrypted_secret: &challenge.encrypted_secret,
         };
-        self.tpm.activate_credential(&ak, credential).unwrap().to_vec()
+        tpm.activate_credential(&ak, credential).unwrap().to_vec()
     }
 
     fn attest(&self, qualifying_data: &[u8; 32]) -> Evidence {
-        let ak = self.tpm.load(&self.ak).unwrap();
+        let tpm = self.tpm();
+        let ak = tpm.load(&self.ak).unwrap();
         let certify = {
-            let key = self.tpm.load(&self.device_key).unwrap();
-            self.tpm.certify(&key, &ak, qualifying_data).unwrap()
+            let key = tpm.load(&self.device_key).unwrap();
+            tpm.certify(&key, &ak, qualifying_data).unwrap()
         };
-        let quote = self.tpm.quote(&ak, &QUOTED_PCRS, qualifying_data).unwrap();
+        let quote = tpm.quote(&ak, &QUOTED_PCRS, qualifying_data).unwrap();
         Evidence {
             certify: CertifyStatement {
                 attest: certify.attest,
@@ -77,9 +137,10 @@ impl Tpm for Swtpm {
 
     fn certificate_request(&self, evidence: Option<&Evidence>) -> Vec<u8> {
         certificate_request(&self.device_key_spki(), evidence, SHA256_WITH_RSA, |info| {
-            let key = self.tpm.load(&self.device_key).unwrap();
+            let tpm = self.tpm();
+            let key = tpm.load(&self.device_key).unwrap();
             let scheme = SignatureScheme::RsaPkcs1Sha256;
-            self.tpm.sign(&key, scheme, &sha256(&[info])).unwrap()
+            tpm.sign(&key, scheme, &sha256(&[info])).unwrap()
         })
     }
 }
