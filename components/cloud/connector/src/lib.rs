@@ -11,6 +11,7 @@ pub mod clock;
 pub mod data;
 pub mod device_api;
 pub mod est;
+pub mod file_limit;
 mod files;
 pub mod management;
 pub mod public;

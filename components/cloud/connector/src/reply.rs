@@ -144,11 +144,29 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ErrorReply;
     async fn from_request(request: Request, state: &S) -> Result<Self, ErrorReply> {
         let id = request_id(request.extensions());
+        expect_media_type(request.headers(), "application/json", &id)?;
         let bytes = body_bytes(request, state).await?;
         serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(|e| ErrorReply::malformed(format!("the body is not as expected: {e}"), &id))
     }
+}
+
+/// Refuses a body that says it is something else. One that does not say is taken for what is
+/// expected: its parser is the judge.
+pub fn expect_media_type(
+    headers: &http::HeaderMap,
+    expected: &str,
+    id: &RequestId,
+) -> Result<(), ErrorReply> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let essence = value.to_str().ok().and_then(|text| text.split(';').next()).map(str::trim);
+    if essence.is_some_and(|essence| essence.eq_ignore_ascii_case(expected)) {
+        return Ok(());
+    }
+    let detail = format!("the body is sent as {value:?}, expected is {expected}");
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Err(ErrorReply::new(status, "unsupported-media-type", detail, id))
 }
 
 /// The whole body, within the router's limit.
@@ -186,4 +204,30 @@ pub async fn not_found(id: RequestId) -> ErrorReply {
 pub async fn method_not_allowed(id: RequestId) -> ErrorReply {
     let detail = "this path does not have this method".to_owned();
     ErrorReply::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail, &id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types_are_compared_without_parameters_and_case() {
+        let id = RequestId::random();
+        for (sent, is_taken) in [
+            (None, true),
+            (Some("application/json"), true),
+            (Some("Application/JSON; charset=utf-8"), true),
+            (Some("application/jsonp"), false),
+            (Some("text/plain"), false),
+            (Some(""), false),
+            (Some("application/x-www-form-urlencoded"), false),
+        ] {
+            let mut headers = http::HeaderMap::new();
+            if let Some(sent) = sent {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(sent));
+            }
+            let taken = expect_media_type(&headers, "application/json", &id);
+            assert_eq!(taken.is_ok(), is_taken, "{sent:?}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Certificate requests (PKCS #10, RFC 2986).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use der::asn1::{AnyRef, BitStringRef};
 use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 
@@ -97,6 +99,12 @@ impl CertificateRequest {
         let scheme = SignatureScheme::from_der(&self.signature_algorithm)?;
         VerifyingKey::from_spki_der(&self.spki)?.verify(scheme, &self.info, &self.signature)
     }
+}
+
+/// The request in a body of EST: base64 with or without line ends (RFC 8951, 3.1).
+pub fn decode_body(body: &[u8]) -> Option<Vec<u8>> {
+    let text: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    STANDARD.decode(text).ok().filter(|der| !der.is_empty())
 }
 
 /// Reads inside a SEQUENCE.

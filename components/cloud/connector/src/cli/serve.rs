@@ -11,6 +11,7 @@ use super::arguments::{Connection, Serve};
 use crate::ca::{Passphrase, Passphrases, ServerNames};
 use crate::clock::SystemClock;
 use crate::est::EnrolmentRates;
+use crate::file_limit;
 use crate::server::{Configuration, PublicListener, Server};
 
 pub(super) async fn run(serve: Serve, connection: &Connection, json: bool) -> Result<(), Exit> {
@@ -18,6 +19,7 @@ pub(super) async fn run(serve: Serve, connection: &Connection, json: bool) -> Re
         Exit::Usage("say where the data lies: --data DIR, or HOLDFAST_CLOUD_DATA".into())
     })?;
     log(json);
+    file_limit::raise();
     let names = ServerNames::new(serve.server_names.iter().map(String::as_str))
         .map_err(|e| Exit::Usage(format!("--server-name: {e}")))?;
     let configuration = Configuration {

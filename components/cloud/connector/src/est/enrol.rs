@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use holdfast_attestation::csr::decode_body;
 use holdfast_attestation::refusal::Reason;
 use holdfast_attestation::verify::{EnrolmentContext, EnrolmentVerdict, check_enrolment};
 use http::StatusCode;
@@ -21,10 +20,12 @@ use crate::ca::{Assurance, IssuedLeaf, LeafSubject, Serial};
 use crate::registry::{
     Admission, CertificateRecord, Claim, Device, Digest, EnrolmentRecord, Severity, admit,
 };
-use crate::reply::{ErrorReply, RequestId, body_bytes};
+use crate::reply::{ErrorReply, RequestId, body_bytes, expect_media_type};
 use crate::store::{ChangeOrder, DeviceChange, Enrolment, StoreError};
 use crate::tls::Connection;
 
+/// RFC 7030, 4.2.1
+pub(super) const REQUEST_TYPE: &str = "application/pkcs10";
 /// How long certificates before a new one stay good: time to switch over, also through a crash.
 const OVERLAP: Duration = Duration::hours(24);
 /// When a device that waits for approval asks again, seconds.
@@ -37,6 +38,7 @@ pub(super) async fn simpleenroll(
     request: Request,
 ) -> Result<Response, ErrorReply> {
     let now = est.app.now();
+    expect_media_type(request.headers(), REQUEST_TYPE, &id)?;
     let body = body_bytes(request, &()).await?;
     let csr = decode(&body, &id)?;
     let (open, exporter) = take_challenge(&connection, &id)?;
@@ -56,10 +58,9 @@ pub(super) async fn simpleenroll(
     }
 }
 
-/// The certificate request in a body. RFC 8951, 3.1: base64 with or without line ends.
+/// The certificate request in a body.
 pub(super) fn decode(body: &[u8], id: &RequestId) -> Result<Vec<u8>, ErrorReply> {
-    let text: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    STANDARD.decode(text).ok().filter(|der| !der.is_empty()).ok_or_else(|| {
+    decode_body(body).ok_or_else(|| {
         ErrorReply::malformed("the body is not base64 of a certificate request".to_owned(), id)
     })
 }

@@ -19,7 +19,7 @@ use super::refusal::{Attempt, Refused};
 use super::session::OpenChallenge;
 use super::{Est, Session};
 use crate::registry::{Claim, Digest};
-use crate::reply::{ErrorReply, RequestId, body_bytes};
+use crate::reply::{ErrorReply, RequestId, body_bytes, expect_media_type};
 use crate::tls::Connection;
 
 /// Seconds for which a nonce is good.
@@ -34,6 +34,7 @@ pub(super) async fn nonce(
     let now = est.app.now();
     let source = connection.peer.ip();
     est.limits.take_source(source, now).map_err(|e| too_many(e.retry_after, &id))?;
+    expect_media_type(request.headers(), MEDIA_TYPE, &id)?;
     let body = body_bytes(request, &()).await?;
     let info = NonceRequest::from_json(&body)
         .map_err(|e| ErrorReply::malformed(e.to_string(), &id))?

@@ -9,7 +9,7 @@ use axum::response::Response;
 use holdfast_attestation::refusal::Reason;
 use http::StatusCode;
 
-use super::enrol::{decode, issue, prove, take_challenge};
+use super::enrol::{REQUEST_TYPE, decode, issue, prove, take_challenge};
 use super::expectation::Expectation;
 use super::nonce::unix;
 use super::refusal::{Attempt, Refused};
@@ -18,7 +18,7 @@ use super::{Est, Session};
 use crate::app::App;
 use crate::ca::Serial;
 use crate::registry::{CertificateRecord, Claim, Device, Renewal, admit_renewal};
-use crate::reply::{ErrorReply, RequestId, body_bytes};
+use crate::reply::{ErrorReply, RequestId, body_bytes, expect_media_type};
 use crate::tls::Connection;
 
 pub(super) async fn simplereenroll(
@@ -28,6 +28,7 @@ pub(super) async fn simplereenroll(
     request: Request,
 ) -> Result<Response, ErrorReply> {
     let now = est.app.now();
+    expect_media_type(request.headers(), REQUEST_TYPE, &id)?;
     let body = body_bytes(request, &()).await?;
     let csr = decode(&body, &id)?;
     let (certificate, device) = shown(&est.app, &connection, &id).await?;

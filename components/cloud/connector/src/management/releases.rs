@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use bytes::Bytes;
 use holdfast_attestation::pcr::ReleaseMeasurement;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use super::Caller;
 use super::types::Items;
@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::audit::{Act, Operation};
 use crate::registry::Digest;
 use crate::releases::Release;
-use crate::reply::{ErrorReply, RequestId};
+use crate::reply::{ErrorReply, RequestId, expect_media_type};
 
 pub(super) async fn list(
     State(app): State<App>,
@@ -26,8 +26,10 @@ pub(super) async fn publish(
     State(app): State<App>,
     id: RequestId,
     caller: Caller,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Release>), ErrorReply> {
+    expect_media_type(&headers, "application/json", &id)?;
     let measurement = ReleaseMeasurement::from_json(&body)
         .map_err(|e| ErrorReply::malformed(e.to_string(), &id))?;
     let now = app.now();

@@ -65,7 +65,7 @@ async fn start(timeouts: Timeouts) -> Server {
 impl Server {
     fn dial(&self) -> Dial {
         let root = self.authority.root().clone();
-        Dial { address: self.address, root, identity: None, version: &TLS13 }
+        Dial { address: self.address, root, identity: None, version: &TLS13, source: None }
     }
 
     async fn open(&self) -> TlsStream<TcpStream> {

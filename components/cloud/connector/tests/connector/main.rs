@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // also in the helpers of tests
 
 mod authority;
+mod bad_input;
 mod command_line;
 mod device_api;
 mod enrolment;

@@ -75,16 +75,36 @@ impl<T: Tpm> Device<T> {
 
     /// The body of the second request.
     pub fn answer(&self, challenge: &NonceResponse, exporter: &[u8; 32]) -> String {
+        let data = self.qualifying_data(challenge, exporter);
+        STANDARD.encode(self.tpm.certificate_request(Some(&self.tpm.attest(&data))))
+    }
+
+    /// The same, of a device that made the secret up.
+    pub fn answer_with_secret(
+        &self,
+        secret: &[u8],
+        challenge: &NonceResponse,
+        exporter: &[u8; 32],
+    ) -> String {
+        let data = self.binding(secret, challenge, exporter);
+        STANDARD.encode(self.tpm.certificate_request(Some(&self.tpm.attest(&data))))
+    }
+
+    /// What binds the evidence to this enrolment.
+    pub fn qualifying_data(&self, challenge: &NonceResponse, exporter: &[u8; 32]) -> [u8; 32] {
         let secret = self.tpm.activate(&challenge.type_info.info);
-        let data = qualifying_data(&BindingInput {
-            secret: &secret,
+        self.binding(&secret, challenge, exporter)
+    }
+
+    fn binding(&self, secret: &[u8], challenge: &NonceResponse, exporter: &[u8; 32]) -> [u8; 32] {
+        qualifying_data(&BindingInput {
+            secret,
             nonce: &challenge.nonce,
             spki_sha256: &sha256(&[&self.tpm.device_key_spki()]),
             edge_id: &self.edge_id,
             tls_exporter: exporter,
             pairing_code: &[],
-        });
-        STANDARD.encode(self.tpm.certificate_request(Some(&self.tpm.attest(&data))))
+        })
     }
 
     /// Both requests on a new connection.

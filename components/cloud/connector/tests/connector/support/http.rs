@@ -1,6 +1,6 @@
 //! A TLS connection that stays open, as devices have it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -25,6 +25,8 @@ pub struct Dial {
     pub root: CertificateDer<'static>,
     pub identity: Option<CertifiedKey>,
     pub version: &'static SupportedProtocolVersion,
+    /// Own address; any if none.
+    pub source: Option<IpAddr>,
 }
 
 impl Dial {
@@ -34,11 +36,17 @@ impl Dial {
             root: server.app().authority().root().clone(),
             identity: None,
             version: &TLS13,
+            source: None,
         }
     }
 
     pub fn device(server: &Server) -> Self {
         Self { address: server.endpoints().device, ..Self::est(server) }
+    }
+
+    #[must_use]
+    pub fn from(self, source: IpAddr) -> Self {
+        Self { source: Some(source), ..self }
     }
 
     #[must_use]
@@ -80,7 +88,11 @@ impl Dial {
 
     /// Up to the handshake.
     pub async fn open(self) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(self.address).await?;
+        let socket = TcpSocket::new_v4()?;
+        if let Some(source) = self.source {
+            socket.bind((source, 0).into())?;
+        }
+        let stream = socket.connect(self.address).await?;
         let name = ServerName::IpAddress(self.address.ip().into());
         TlsConnector::from(Arc::new(self.config())).connect(name, stream).await
     }

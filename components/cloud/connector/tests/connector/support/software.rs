@@ -92,6 +92,17 @@ impl SoftwareTpm {
         (attest, signature.marshal())
     }
 
+    fn sign_request(&self, info: &[u8]) -> Vec<u8> {
+        let signature: p256::ecdsa::DerSignature = self.device_key.sign(info);
+        signature.as_bytes().to_vec()
+    }
+
+    /// A request with any bytes in the place of the evidence.
+    pub fn certificate_request_with(&self, evidence: &[u8]) -> Vec<u8> {
+        let spki = self.device_key_spki();
+        request(&spki, Some(evidence), ECDSA_WITH_SHA256, |info| self.sign_request(info))
+    }
+
     fn device_key_public(&self) -> Public {
         ecc_public(&self.device_key, self.device_key_attributes, EccScheme::Null)
     }
@@ -208,8 +219,7 @@ impl Tpm for SoftwareTpm {
 
     fn certificate_request(&self, evidence: Option<&Evidence>) -> Vec<u8> {
         certificate_request(&self.device_key_spki(), evidence, ECDSA_WITH_SHA256, |info| {
-            let signature: p256::ecdsa::DerSignature = self.device_key.sign(info);
-            signature.as_bytes().to_vec()
+            self.sign_request(info)
         })
     }
 }
@@ -226,9 +236,19 @@ pub fn certificate_request(
     algorithm: &str,
     sign: impl FnOnce(&[u8]) -> Vec<u8>,
 ) -> Vec<u8> {
+    let evidence = evidence.map(|evidence| evidence.to_attribute_value_der().unwrap());
+    request(spki, evidence.as_deref(), algorithm, sign)
+}
+
+fn request(
+    spki: &[u8],
+    evidence: Option<&[u8]>,
+    algorithm: &str,
+    sign: impl FnOnce(&[u8]) -> Vec<u8>,
+) -> Vec<u8> {
     let attributes = evidence.map_or_else(Vec::new, |evidence| {
         let kind = hex::decode("060b2a864886f70d010910023b").unwrap();
-        der(0x30, &[&kind, &der(0x31, &[&evidence.to_attribute_value_der().unwrap()])])
+        der(0x30, &[&kind, &der(0x31, &[evidence])])
     });
     let common_name = der(0x30, &[&[6, 3, 0x55, 4, 3], &der(0x0C, &[b"root of all devices"])]);
     let subject = der(0x30, &[&der(0x31, &[&common_name])]);
