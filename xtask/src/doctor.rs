@@ -1,7 +1,6 @@
 //! `cargo xtask doctor`: what the host lacks, and how to get it.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -51,7 +50,7 @@ fn examine(paths: &Paths) -> Report {
         .map(|need| Finding {
             name: need.package,
             purpose: need.purpose,
-            ok: Path::new(need.file).exists(),
+            ok: need.is_met(),
             detail: need.file.to_owned(),
         })
         .collect();

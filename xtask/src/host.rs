@@ -10,7 +10,7 @@ use crate::{paths::Paths, process};
 pub struct Need {
     /// Package name.
     pub package: &'static str,
-    /// A file of the package.
+    /// A file of the package; a `*` stands for any text within a name.
     pub file: &'static str,
     /// What it is for.
     pub purpose: &'static str,
@@ -31,6 +31,11 @@ pub const NEEDS: &[Need] = &[
         purpose: "TPM library of the device programs",
     },
     Need { package: "python3", file: "/usr/bin/python3", purpose: "runs mkosi" },
+    Need {
+        package: "python3-venv",
+        file: "/usr/lib/python3.*/ensurepip",
+        purpose: "installs the Python programs of the interoperability tests",
+    },
     Need {
         package: "apt",
         file: "/usr/bin/apt-get",
@@ -101,9 +106,33 @@ pub const NEEDS: &[Need] = &[
     },
 ];
 
+impl Need {
+    /// Whether the host has it.
+    pub fn is_met(&self) -> bool {
+        exists(Path::new(self.file))
+    }
+}
+
+/// Whether there is a file of this name.
+fn exists(pattern: &Path) -> bool {
+    let pattern = pattern.to_string_lossy();
+    let Some((before, after)) = pattern.split_once('*') else {
+        return Path::new(&*pattern).exists();
+    };
+    let (folder, prefix) = before.rsplit_once('/').unwrap_or(("", before));
+    let (suffix, rest) = after.split_once('/').unwrap_or((after, ""));
+    let entries = fs::read_dir(format!("{folder}/")).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_of_pattern = name.strip_prefix(prefix).is_some_and(|rest| rest.ends_with(suffix));
+        is_of_pattern && entry.path().join(rest).exists()
+    })
+}
+
 /// The packages that are missing.
 pub fn missing() -> Vec<&'static Need> {
-    NEEDS.iter().filter(|n| !Path::new(n.file).exists()).collect()
+    NEEDS.iter().filter(|need| !need.is_met()).collect()
 }
 
 /// The one command that installs what is missing.
@@ -198,6 +227,16 @@ mod tests {
             assert_eq!(mirrors.archive, "http://m.example/debian");
             assert_eq!(mirrors.security, "http://s.example/debian-security");
         }
+    }
+
+    #[test]
+    fn a_star_stands_for_a_part_of_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("python3.11/ensurepip")).unwrap();
+        let is_there = |pattern: &str| exists(&folder.path().join(pattern));
+        assert!(is_there("python3.*/ensurepip") && is_there("python3.11/ensurepip"));
+        assert!(is_there("python*"));
+        assert!(!is_there("python3.*/venv") && !is_there("perl*/ensurepip") && !is_there("*.so"));
     }
 
     #[test]

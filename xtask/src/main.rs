@@ -10,6 +10,7 @@ mod image;
 mod keys;
 mod paths;
 mod process;
+mod python;
 mod signals;
 mod stamp;
 mod test;

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::paths::Paths;
 use crate::process::{self, step};
 use crate::tools::Tools;
-use crate::{binaries, host, image};
+use crate::{binaries, host, image, python};
 
 /// How much is tested.
 #[derive(Args)]
@@ -35,6 +35,9 @@ const NEXTEST: Program = Program {
     version: "0.9.128",
     features: &["--no-default-features", "--features", "default-no-update"],
 };
+
+/// Tests that need no image.
+const WITHOUT_DEVICES: &str = "not package(holdfast-tests) or binary(interoperability)";
 
 /// A test run that failed and has said so itself, in its own summary.
 #[derive(Debug)]
@@ -66,6 +69,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<()> {
     })?;
     let nextest = run.provide(&NEXTEST)?;
     let tools = Tools::provide(paths)?;
+    let python = python::provide(paths)?;
     let tests = |arguments: &[&str]| {
         let mut command = Command::new(&nextest);
         command
@@ -73,21 +77,24 @@ pub fn run(paths: &Paths, options: &Options) -> Result<()> {
             .args(arguments)
             .env("HOLDFAST_REQUIRE_TOOLS", "1")
             .env("HOLDFAST_TOOLS_TREE", tools.tree())
+            .env("HOLDFAST_PYTHON", &python)
             .env("HOLDFAST_BUILD", &paths.build);
         if options.full {
             command.args(["--run-ignored", "all"]);
         }
         command
     };
-    eprintln!("  unit tests, and tests with a software TPM:");
-    run.shown(tests(&["--workspace", "--exclude", "holdfast-tests"]))?;
+    eprintln!("  unit tests, tests with a software TPM, and against foreign programs:");
+    run.shown(tests(&["--workspace", "--filterset", WITHOUT_DEVICES]))?;
     if options.fast {
         return Ok(());
     }
     image::build(paths, &image::PROFILES)?;
     let cloud = binaries::cloud(paths)?;
     eprintln!("  tests on booted devices:");
-    let mut devices = tests(&["--package", "holdfast-tests", "--test-threads", "1"]);
+    let package = ["--package", "holdfast-tests", "--test-threads", "1"];
+    let filter = format!("not ({WITHOUT_DEVICES})");
+    let mut devices = tests(&[package.as_slice(), &["--filterset", &filter]].concat());
     devices.env("HOLDFAST_CLOUD_PROGRAM", cloud);
     run.shown(devices)
 }
