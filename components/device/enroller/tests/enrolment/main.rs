@@ -6,6 +6,7 @@
 mod bus;
 mod cloud;
 mod device;
+mod foreign;
 mod interruption;
 mod lifecycle;
 mod refusals;
