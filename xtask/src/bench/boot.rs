@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the figures in `docs/measurements.md`, raw in `build/bench/`.
+//! `cargo xtask bench boot`: from power on to active.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -6,7 +6,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use clap::Subcommand;
 use holdfast_qemu::{Device, PowerOn, Running};
 use holdfast_tests::timeline::{self, Moment};
 use serde::Serialize;
@@ -16,26 +15,12 @@ use crate::device::{self, Making, Ready};
 use crate::image::Sizes;
 use crate::paths::Paths;
 
-/// What can be measured.
-#[derive(Subcommand)]
-pub enum Area {
-    /// Start to active with its phases, first and later boots; memory of the daemons; sizes
-    Boot,
-}
-
 const NAME: &str = "bench";
 /// Its root shell on the console is how a device is looked into; all else is as in a release.
 const PROFILE: &str = "test";
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Time in which a started system comes to rest.
 const REST: Duration = Duration::from_secs(20);
-
-/// Measures an area.
-pub fn run(paths: &Paths, area: &Area) -> Result<()> {
-    match area {
-        Area::Boot => boot(paths),
-    }
-}
 
 #[derive(Serialize)]
 struct Boot {
@@ -53,7 +38,8 @@ struct Daemon {
     pss_kib: u64,
 }
 
-fn boot(paths: &Paths) -> Result<()> {
+/// Boots a device twice and reports.
+pub fn run(paths: &Paths) -> Result<()> {
     let folder = device::folder(paths, NAME)?;
     device::ensure_off(&folder, NAME)?;
     let serial = device::serial_of(NAME);
@@ -64,8 +50,6 @@ fn boot(paths: &Paths) -> Result<()> {
     bench.stop_cloud()?;
     let sizes: Sizes =
         serde_json::from_slice(&fs::read(paths.image("release").join("sizes.json"))?)?;
-    let raw = paths.build.join("bench/boot.json");
-    fs::create_dir_all(paths.build.join("bench"))?;
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let document = json!({
         "command": "cargo xtask bench boot",
@@ -74,7 +58,7 @@ fn boot(paths: &Paths) -> Result<()> {
         "first": first,
         "later": later,
     });
-    fs::write(&raw, serde_json::to_vec_pretty(&document)?)?;
+    let raw = super::write_raw(paths, "boot.json", &document)?;
     print!("{}", report(&first, &later, &sizes));
     println!("\nRaw figures: {}", raw.display());
     Ok(())
