@@ -219,6 +219,11 @@ impl Cloud {
         self.ports
     }
 
+    /// The server's process id.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
     /// The server's log.
     pub fn log(&self) -> PathBuf {
         self.client.data.with_extension("log")

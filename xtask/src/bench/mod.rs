@@ -2,6 +2,7 @@
 
 mod boot;
 mod fuzz;
+mod identity;
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,6 +18,9 @@ use crate::paths::Paths;
 pub enum Area {
     /// Start to active with its phases, first and later boots; memory of the daemons; sizes
     Boot,
+    /// Server's processor time and memory per enrolment, handshake, connection and request, beside
+    /// OpenSSL's; the device's TPM time, memory and processor time
+    Identity,
     /// Every fuzzer for some time; a finding is an error
     Fuzz(fuzz::Options),
 }
@@ -25,6 +29,7 @@ pub enum Area {
 pub fn run(paths: &Paths, area: &Area) -> Result<()> {
     match area {
         Area::Boot => boot::run(paths),
+        Area::Identity => identity::run(paths),
         Area::Fuzz(options) => fuzz::run(paths, options),
     }
 }
