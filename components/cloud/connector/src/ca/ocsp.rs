@@ -282,3 +282,128 @@ fn moment(at: OffsetDateTime) -> Result<OcspGeneralizedTime, der::Error> {
     let moment = DateTime::from_unix_duration(std::time::Duration::from_secs(seconds))?;
     Ok(OcspGeneralizedTime(GeneralizedTime::from_date_time(moment)))
 }
+
+#[cfg(test)]
+mod tests {
+    use der::asn1::Null;
+    use proptest::prelude::*;
+    use x509_cert::serial_number::SerialNumber;
+    use x509_ocsp::{OcspRequest as Wire, Request, TbsRequest};
+
+    use super::*;
+    use crate::ca::roll_over::create;
+    use crate::clock::from_unix;
+
+    fn question(hash: ObjectIdentifier, ca: &CaCertificate, serial: &[u8]) -> Request {
+        let of = |bytes| {
+            let hash = digest::digest(hash_algorithm(hash).unwrap_or(&digest::SHA256), bytes);
+            OctetString::new(hash.as_ref()).unwrap()
+        };
+        let parameters = Some(Null.into());
+        Request {
+            req_cert: CertId {
+                hash_algorithm: AlgorithmIdentifierOwned { oid: hash, parameters },
+                issuer_name_hash: of(ca.subject()),
+                issuer_key_hash: of(ca.public_key()),
+                serial_number: SerialNumber::new(serial).unwrap(),
+            },
+            single_request_extensions: None,
+        }
+    }
+
+    fn request(questions: Vec<Request>, extensions: Option<Extensions>) -> Vec<u8> {
+        let tbs_request = TbsRequest {
+            request_list: questions,
+            request_extensions: extensions,
+            ..TbsRequest::default()
+        };
+        Wire { tbs_request, optional_signature: None }.to_der().unwrap()
+    }
+
+    fn extension(extn_id: ObjectIdentifier, critical: bool, value: &[u8]) -> Extension {
+        Extension { extn_id, critical, extn_value: OctetString::new(value).unwrap() }
+    }
+
+    fn nonce(length: usize) -> Extension {
+        let value = OctetString::new(vec![7; length]).unwrap().to_der().unwrap();
+        extension(ID_PKIX_OCSP_NONCE, false, &value)
+    }
+
+    fn issuing() -> CaCertificate {
+        create(from_unix(1_800_000_000)).unwrap().roster.issuing[0].certificate.clone()
+    }
+
+    #[test]
+    fn what_is_refused() {
+        const UNKNOWN: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.3.4");
+        let ca = issuing();
+        let one = || question(ID_SHA_1, &ca, &[1]);
+        let good: [(Vec<Request>, Option<Extensions>); 5] = [
+            (vec![one()], None),
+            (vec![one(); QUESTIONS], None),
+            (vec![one()], Some(vec![nonce(1)])),
+            (vec![one()], Some(vec![nonce(128)])),
+            (vec![one()], Some(vec![extension(UNKNOWN, false, &[])])),
+        ];
+        for (questions, extensions) in good {
+            let count = questions.len();
+            let parsed = OcspRequest::parse(&request(questions, extensions)).unwrap();
+            assert_eq!(parsed.serials().count(), count);
+            assert_eq!(parsed.issuer([&ca].into_iter()), Ok(ca.id()));
+        }
+        let mut critical = one();
+        critical.single_request_extensions = Some(vec![extension(UNKNOWN, true, &[])]);
+        let bad: [(Vec<Request>, Option<Extensions>); 6] = [
+            (vec![], None),
+            (vec![one(); QUESTIONS + 1], None),
+            (vec![one()], Some(vec![nonce(0)])),
+            (vec![one()], Some(vec![nonce(129)])),
+            (vec![one()], Some(vec![extension(UNKNOWN, true, &[])])),
+            (vec![critical], None),
+        ];
+        for (questions, extensions) in bad {
+            let refused = OcspRequest::parse(&request(questions, extensions)).err();
+            assert_eq!(refused, Some(OcspRefusal::MalformedRequest));
+        }
+    }
+
+    #[test]
+    fn only_certificates_of_one_known_ca_are_spoken_of() {
+        let (ours, other) = (issuing(), issuing());
+        let parsed = |questions| OcspRequest::parse(&request(questions, None)).unwrap();
+        let by_name = |hash| parsed(vec![question(hash, &other, &[1])]);
+        for hash in [ID_SHA_1, ID_SHA_256, ID_SHA_384, ID_SHA_512] {
+            assert_eq!(by_name(hash).issuer([&ours, &other].into_iter()), Ok(other.id()));
+            let stranger = by_name(hash);
+            assert_eq!(stranger.issuer([&ours].into_iter()), Err(OcspRefusal::Unauthorized));
+        }
+        let unknown = ObjectIdentifier::new_unwrap("1.2.3.4");
+        let mixed = vec![question(ID_SHA_1, &ours, &[1]), question(ID_SHA_1, &other, &[1])];
+        for questions in [mixed, vec![question(unknown, &ours, &[1])]] {
+            let refused = parsed(questions);
+            let refused = refused.issuer([&ours, &other].into_iter());
+            assert_eq!(refused, Err(OcspRefusal::Unauthorized));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = OcspRequest::parse(&bytes);
+        }
+
+        #[test]
+        fn changed_requests_do_not_panic(at in 0_usize..1000, to in any::<u8>(), cut in 0_usize..1000) {
+            let ca = issuing();
+            let questions = vec![question(ID_SHA_1, &ca, &[1, 2, 3]); 2];
+            let mut bytes = request(questions, Some(vec![nonce(32)]));
+            let length = bytes.len();
+            bytes[at % length] = to;
+            bytes.truncate(length - cut % length);
+            if let Ok(parsed) = OcspRequest::parse(&bytes) {
+                let _ = parsed.issuer([&ca].into_iter());
+                prop_assert!(parsed.serials().count() <= QUESTIONS);
+            }
+        }
+    }
+}
