@@ -79,7 +79,16 @@ impl Detached {
         let mut file = File::from(openat(&self.0, &new, flags, Mode::from_raw_mode(0o600))?);
         file.write_all(content)?;
         file.sync_all()?;
-        renameat(&self.0, &new, &self.0, name)?;
+        self.rename(&new, name)
+    }
+
+    /// Gives a file at the top another name, in place of the one that has it.
+    pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        renameat(&self.0, from, &self.0, to)?;
+        self.sync_top()
+    }
+
+    fn sync_top(&self) -> io::Result<()> {
         let top = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(fsync(openat(&self.0, ".", top, Mode::empty())?)?)
     }
@@ -108,6 +117,10 @@ mod tests {
         assert_eq!(fs.read("a", 4).unwrap().as_deref(), Some(&b"1234"[..]));
         assert!(fs.read("a", 3).unwrap_err().to_string().contains("more than 3"));
         assert!(!folder.path().join("a.new").exists());
+        fs.write("b", b"other").unwrap();
+        fs.rename("b", "a").unwrap();
+        assert_eq!(fs.read("a", 9).unwrap().as_deref(), Some(&b"other"[..]));
+        assert_eq!(fs.read("b", 9).unwrap(), None);
     }
 
     #[test]

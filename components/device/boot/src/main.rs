@@ -4,6 +4,7 @@
 //! the TPM and the disk is thin around it.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod boot_disk;
 mod closed;
 mod console;
@@ -12,8 +13,10 @@ mod files;
 mod nv;
 mod places;
 mod program;
+mod recovery;
 mod refusal;
 mod release;
+mod secret_file;
 mod site;
 mod var;
 
@@ -32,9 +35,13 @@ Verbs, each started by a unit:
           is this device's own, and put it at /var (holdfast-var.service)
   site    Verify the site configuration on the boot disk, measure it into PCR 14
           and put it into /run/holdfast/site (holdfast-site.service)
+  recovery
+          Make the recovery key of the state volume, wrap it to the operator's public
+          key, and keep the TPM's record of it; destroy the key before it once the
+          cloud has the new one (holdfast-recovery.service)
   closed  Say on every console why this device stays closed; restart while the
-          boot loader still counts tries, so that it falls back
-          (emergency.service)
+          boot loader still counts tries, so that it falls back; ask for the
+          recovery key where the state volume does not open (emergency.service)
 
 Options:
   --tpm=TCTI     TPM to use; device:/dev/tpmrm0
@@ -63,6 +70,7 @@ fn main() -> ExitCode {
     match verb.as_str() {
         "var" => var::run(&places),
         "site" => site::run(&places),
+        "recovery" => recovery::run(&places),
         "closed" => closed::run(&places),
         _ => usage(&format!("no verb {verb:?}")),
     }

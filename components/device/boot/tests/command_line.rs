@@ -19,7 +19,7 @@ fn help_names_every_verb() {
     let help = boot(&["--help"]);
     assert!(help.status.success());
     let help = text(&help.stdout);
-    for word in ["var", "site", "closed", "--tpm=", "--root=", "--esp="] {
+    for word in ["var", "site", "recovery", "closed", "--tpm=", "--root=", "--esp="] {
         assert!(help.contains(word), "{word}");
     }
 }

@@ -3,7 +3,7 @@
 pub enum RecoveryError {
     /// A text that is not a recovery key.
     #[error(
-        "not a recovery key: {0}; it has 64 letters out of cbdefghijklnrtuv, in groups of 8 with \
+        "not a recovery key: {0}; a recovery key has 64 letters out of cbdefghijklnrtuv, in groups of 8 with \
          hyphens"
     )]
     Form(&'static str),

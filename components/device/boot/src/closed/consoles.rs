@@ -10,14 +10,21 @@ use crate::{
     places::Places,
 };
 
-const ACTIVE: &str = "sys/class/tty/console/active";
+/// The kernel's list of consoles.
+pub const ACTIVE: &str = "sys/class/tty/console/active";
+
+/// Prints why the device is closed.
+pub fn print(places: &Places, lines: &[String]) {
+    let lines: Vec<String> = lines.iter().map(|line| format!("closed {line}")).collect();
+    say(places, &lines);
+}
 
 /// Prints the lines on all consoles and on standard output, which goes to the journal.
-pub fn print(places: &Places, lines: &[String]) {
+pub fn say(places: &Places, lines: &[String]) {
     for line in lines {
-        milestone(format_args!("closed {line}"));
+        milestone(line);
     }
-    write(places, lines.iter().map(|line| format!("holdfast: closed {line}")));
+    write(places, lines.iter().map(|line| format!("holdfast: {line}")));
 }
 
 /// Shows a text as it is on all consoles, and in the journal.
@@ -39,7 +46,8 @@ fn write(places: &Places, lines: impl IntoIterator<Item = impl AsRef<str>>) {
     }
 }
 
-fn names(active: &str) -> Vec<&str> {
+/// The names in that list.
+pub fn names(active: &str) -> Vec<&str> {
     let names: Vec<&str> = active.split_whitespace().filter(|name| !name.contains('/')).collect();
     if names.is_empty() { vec!["console"] } else { names }
 }

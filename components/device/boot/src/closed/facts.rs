@@ -9,6 +9,7 @@ use crate::{
     files::read_text,
     places::Places,
     program,
+    refusal::Reason,
     release::Release,
     var::verdict::{Outcome, Verdict},
 };
@@ -29,14 +30,18 @@ pub struct Facts {
     pub failed_units: Vec<String>,
     /// Version of the release.
     pub release: String,
+    /// The state volume is there, everything else is in order, and the TPM does not open it.
+    pub is_locked: bool,
 }
 
 impl Facts {
     /// Gathers what can be had; what cannot is `unknown`.
     pub fn gather(places: &Places) -> Self {
         let release = read_text(&places.at(Release::PATH)).ok();
+        let verdict = fs::read_to_string(places.at(Verdict::PATH)).ok();
         Self {
-            reason: reason(fs::read_to_string(places.at(Verdict::PATH)).ok().as_deref()),
+            is_locked: is_locked(verdict.as_deref()),
+            reason: reason(verdict.as_deref()),
             edge_id: fs::read_to_string(places.at(SERIAL))
                 .ok()
                 .and_then(|text| EdgeId::parse(&text).ok())
@@ -70,6 +75,12 @@ fn reason(verdict: Option<&str>) -> String {
     }
 }
 
+fn is_locked(verdict: Option<&str>) -> bool {
+    verdict.and_then(|text| serde_json::from_str::<Verdict>(text).ok()).is_some_and(|verdict| {
+        verdict.outcome == Outcome::Refused && verdict.reason == Reason::VarDoesNotOpen.code()
+    })
+}
+
 fn ek_fingerprint(tcti: &str) -> Option<String> {
     let ek = Tpm::open(tcti).ok()?.ek().ok()?;
     let spki = Public::parse(&ek.public).ok()?.to_spki_der().ok()?;
@@ -99,6 +110,20 @@ mod tests {
         assert!(reason(Some(opened)).starts_with("reason=unit-failed"));
         assert!(reason(Some("{")).starts_with("reason=no-verdict"));
         assert!(reason(None).starts_with("reason=no-verdict"));
+    }
+
+    #[test]
+    fn only_a_volume_that_does_not_open_is_recovered() {
+        for reason in [Reason::VarDoesNotOpen, Reason::VarIsForeign, Reason::BelowFloor] {
+            let text = format!(
+                r#"{{"verdict":"refused","reason":"{}","detail":"","seconds":1.0}}"#,
+                reason.code()
+            );
+            assert_eq!(is_locked(Some(&text)), reason == Reason::VarDoesNotOpen);
+        }
+        let opened = r#"{"verdict":"opened","reason":"var-does-not-open","detail":"","seconds":1}"#;
+        assert!(!is_locked(Some(opened)));
+        assert!(!is_locked(Some("{")) && !is_locked(None));
     }
 
     #[test]

@@ -1,15 +1,21 @@
-//! What a device that stays closed says, and whether it restarts. There is never a shell.
+//! What a device that stays closed says, and whether it restarts. There is never a shell. Where only
+//! the state volume does not open, it asks for the recovery key.
 
+mod ask;
 mod consoles;
 mod facts;
 mod last_failure;
 mod loader;
+mod prompt;
+mod recover;
+mod terminals;
 
 use std::{process::ExitCode, thread, time::Duration};
 
 use crate::{console::note, places::Places, program};
 use facts::Facts;
 use loader::{Conduct, Counting};
+use recover::Lock;
 
 const BEFORE_RESTART: Duration = Duration::from_secs(30);
 const BETWEEN_TEXTS: Duration = Duration::from_secs(60);
@@ -20,33 +26,34 @@ pub fn run(places: &Places) -> ExitCode {
     let counting = Counting::read(places);
     let facts = Facts::gather(places);
     let conduct = counting.conduct();
+    let lock = facts.is_locked.then(|| Lock::find(places));
+    let recovery = lock.as_ref().map(|lock| lock.as_ref().map(drop));
+    let show = || show(places, &facts, conduct, recovery);
+    if conduct == Conduct::Restart
+        && let Err(error) = last_failure::record(places, &facts.summary())
+    {
+        note(format_args!("the reason was not recorded: {error}"));
+    }
+    if let Some(Ok(lock)) = &lock {
+        return ask::ask(places, lock, &show, conduct);
+    }
     if conduct == Conduct::Restart {
-        if let Err(error) = last_failure::record(places, &facts.summary()) {
-            note(format_args!("the reason was not recorded: {error}"));
-        }
-        show(places, &facts, conduct);
+        show();
         thread::sleep(BEFORE_RESTART);
-        // Units are not waited for: those that failed may hang.
-        return match program::run("/usr/bin/systemctl", ["reboot", "--force"], &[0]) {
-            Ok(_) => ExitCode::SUCCESS,
-            Err(error) => {
-                let line = format!("cannot restart: {error}; switch the device off and on");
-                consoles::print(places, &[line]);
-                ExitCode::FAILURE
-            }
-        };
+        return restart(places);
     }
     loop {
-        show(places, &facts, conduct);
+        show();
         thread::sleep(BETWEEN_TEXTS);
     }
 }
 
 /// Why and who, what the checks find, and what comes next.
-fn show(places: &Places, facts: &Facts, conduct: Conduct) {
+fn show(places: &Places, facts: &Facts, conduct: Conduct, recovery: Option<Result<(), &String>>) {
     consoles::print(places, &reason_and_name(facts));
     consoles::show(places, &findings());
-    consoles::print(places, &[what_next(conduct)]);
+    let next = [Some(what_next(conduct)), recovery.map(|recovery| way_in(facts, recovery))];
+    consoles::print(places, &next.into_iter().flatten().collect::<Vec<_>>());
 }
 
 /// The report of `holdfast check`. A bus that hangs must not keep the device from restarting.
@@ -55,6 +62,18 @@ fn findings() -> String {
     match program::run("/usr/bin/timeout", words, &[0, 1]) {
         Ok((_, report)) => report,
         Err(error) => format!("the checks did not run: {error}\n"),
+    }
+}
+
+/// Units are not waited for: those that failed may hang.
+fn restart(places: &Places) -> ExitCode {
+    match program::run("/usr/bin/systemctl", ["reboot", "--force"], &[0]) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            let line = format!("cannot restart: {error}; switch the device off and on");
+            consoles::print(places, &[line]);
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -82,6 +101,18 @@ fn what_next(conduct: Conduct) -> String {
     }
 }
 
+/// What the recovery key can do here.
+fn way_in(facts: &Facts, recovery: Result<(), &String>) -> String {
+    match recovery {
+        Ok(()) => format!(
+            "type the recovery key here to open the state volume; the operator gets it with \
+             holdfast-cloud recovery open {} --key FILE",
+            facts.edge_id
+        ),
+        Err(why) => format!("no recovery here: {why}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +124,7 @@ mod tests {
             edge_id: "SN-1".into(),
             ek_sha256: "00ff".into(),
             failed_units: vec!["a.service".into(), "b.service".into()],
+            is_locked: false,
             release: "0.1.0".into(),
         };
         assert_eq!(
@@ -107,5 +139,7 @@ mod tests {
         assert_eq!(reason_and_name(&facts).len(), 2);
         assert!(what_next(Conduct::Restart).starts_with("restarting in 30 seconds"));
         assert!(what_next(Conduct::Stay).contains("stays closed"));
+        assert!(way_in(&facts, Ok(())).contains("recovery open SN-1"));
+        assert_eq!(way_in(&facts, Err(&"no record".into())), "no recovery here: no record");
     }
 }

@@ -2,8 +2,7 @@
 
 use std::{ffi::OsString, path::Path};
 
-use holdfast_attestation::pcr::{COMMAND_LINE_PCR, KERNEL_PCR, SECURE_BOOT_PCR};
-
+use super::seal;
 use crate::{
     places::Places,
     program::{self, ProgramError},
@@ -34,22 +33,18 @@ fn arguments(places: &Places, disk: &Path, former: Former) -> Vec<OsString> {
         word.push(value);
         word
     };
-    // PCR 12 is given as the value it must have, not as the one it has. The UUIDs are random, so
-    // that each volume is another.
-    let registers = format!("{SECURE_BOOT_PCR}+{COMMAND_LINE_PCR}:sha256={}", "0".repeat(64));
-    vec![
+    // The UUIDs are random, so that each volume is another.
+    let mut words = vec![
         "--dry-run=no".into(),
         "--pretty=no".into(),
         "--no-pager".into(),
         "--seed=random".into(),
         format!("--factory-reset={}", if former == Former::Delete { "yes" } else { "no" }).into(),
         option("definitions", &places.at("usr/lib/holdfast/repart.d")),
-        format!("--tpm2-device={}", places.tpm_for_systemd()).into(),
-        format!("--tpm2-pcrs={registers}").into(),
-        option("tpm2-public-key", &places.at("usr/lib/holdfast/keys/pcr.pub")),
-        format!("--tpm2-public-key-pcrs={KERNEL_PCR}").into(),
-        disk.into(),
-    ]
+    ];
+    words.extend(seal::options(places));
+    words.push(disk.into());
+    words
 }
 
 #[cfg(test)]

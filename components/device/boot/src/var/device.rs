@@ -149,11 +149,29 @@ impl<'a> Device<'a> {
         Ok(Tried::Open { mapping, files, marker })
     }
 
+    /// A recovery that was interrupted leaves two markers: that of the seal before, and that of the
+    /// one after. Each proves the same.
     fn check_marker(&self, mapping: &Mapping, files: &Detached) -> Result<MarkerState, Refusal> {
-        let bytes = match files.read(marker::NAME, marker::LIMIT) {
+        let first = self.check_one(marker::NAME, mapping, files)?;
+        if first == MarkerState::Valid {
+            return Ok(first);
+        }
+        match self.check_one(marker::NEXT, mapping, files)? {
+            MarkerState::Valid => Ok(MarkerState::Valid),
+            _ => Ok(first),
+        }
+    }
+
+    fn check_one(
+        &self,
+        name: &str,
+        mapping: &Mapping,
+        files: &Detached,
+    ) -> Result<MarkerState, Refusal> {
+        let bytes = match files.read(name, marker::LIMIT) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(MarkerState::Missing),
-            Err(error) => return Ok(MarkerState::Invalid(format!("{}: {error}", marker::NAME))),
+            Err(error) => return Ok(MarkerState::Invalid(format!("{name}: {error}"))),
         };
         let marker = match Marker::parse(&bytes) {
             Ok(marker) => marker,
@@ -168,13 +186,7 @@ impl<'a> Device<'a> {
 
     fn write_marker(&mut self) -> Result<(), Refusal> {
         let Tried::Open { mapping, files, .. } = &self.tried else { return Ok(()) };
-        let random: [u8; 32] =
-            self.tpm.random(32).map_err(tpm_refusal)?.try_into().map_err(|_| {
-                Refusal::new(Reason::TpmUnusable, "the TPM gave other than 32 random bytes")
-            })?;
-        let luks_uuid = mapping.luks_uuid.clone();
-        let hmac = self.hmac(&marker::message(&luks_uuid, &random))?;
-        let text = Marker { luks_uuid, random, hmac }.to_toml();
+        let text = new_marker(&self.tpm, self.policy()?, &mapping.luks_uuid)?.to_toml();
         files.write(marker::NAME, text.as_bytes()).map_err(|error| {
             Refusal::new(Reason::VarNotCreated, format!("write {}: {error}", marker::NAME))
         })?;
@@ -184,6 +196,16 @@ impl<'a> Device<'a> {
         }
         Ok(())
     }
+}
+
+/// A marker for a volume that is this device's own.
+pub fn new_marker(tpm: &Tpm, policy: &BootPolicy, luks_uuid: &str) -> Result<Marker, Refusal> {
+    let random: [u8; 32] = tpm.random(32).map_err(tpm_refusal)?.try_into().map_err(|_| {
+        Refusal::new(Reason::TpmUnusable, "the TPM gave other than 32 random bytes")
+    })?;
+    let message = marker::message(luks_uuid, &random);
+    let hmac = tpm.boot_bound_hmac(policy, &message).map_err(tpm_refusal)?;
+    Ok(Marker { luks_uuid: luks_uuid.to_owned(), random, hmac })
 }
 
 impl World for Device<'_> {
@@ -243,7 +265,7 @@ fn is_mount_point(places: &Places) -> Result<bool, Refusal> {
 
 /// The policy of the image's PCR key, if the boot brought signatures of that key. The inner error
 /// says why it did not.
-fn boot_policy(places: &Places) -> Result<Result<BootPolicy, String>, Refusal> {
+pub fn boot_policy(places: &Places) -> Result<Result<BootPolicy, String>, Refusal> {
     let own_key =
         read_text(&places.at(PCR_KEY)).map_err(Refusal::because(Reason::ReleaseUnreadable))?;
     Ok(signed_policy(places, &own_key))

@@ -30,6 +30,14 @@ pub fn open(places: &Places, partition: &Path) -> Result<Mapping, String> {
     find(places).ok_or_else(|| "it was opened, and the kernel shows no device for it".to_owned())
 }
 
+/// Opens the volume on a partition with a key of a person.
+pub fn open_with_key(places: &Places, partition: &Path, key: &Path) -> Result<Mapping, String> {
+    let words = ["attach".as_ref(), NAME.as_ref(), partition.as_os_str(), key.as_os_str()];
+    let words = words.into_iter().chain(std::iter::once("headless=true,discard".as_ref()));
+    program::run(TOOL, words, &[0]).map_err(|error| error.to_string())?;
+    find(places).ok_or_else(|| "it was opened, and the kernel shows no device for it".to_owned())
+}
+
 /// Closes the volume if it is open.
 pub fn close(places: &Places) -> Result<(), String> {
     if kernel_name(places).is_none() {

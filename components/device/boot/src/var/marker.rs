@@ -8,6 +8,8 @@ use subtle::ConstantTimeEq;
 
 /// Name of the file at the top of the volume.
 pub const NAME: &str = "holdfast-marker.toml";
+/// Name while the volume is being sealed again: the marker of the seal to come.
+pub const NEXT: &str = "holdfast-marker-next.toml";
 /// Longest file that is read.
 pub const LIMIT: u64 = 4096;
 

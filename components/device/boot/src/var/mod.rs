@@ -2,13 +2,14 @@
 
 mod create;
 mod decide;
-mod device;
-mod ext4;
-mod luks;
-mod mapping;
-mod marker;
+pub mod device;
+pub mod ext4;
+pub mod luks;
+pub mod mapping;
+pub mod marker;
 #[cfg(test)]
 mod model;
+pub mod seal;
 pub mod verdict;
 
 use std::{process::ExitCode, time::Instant};
