@@ -60,6 +60,10 @@ acts! {
     Renew => "est.renew",
     /// A device used its first certificate.
     Activate => "registry.activate",
+    /// A device handed over its recovery keys.
+    StoreRecoveryKey => "recovery.store",
+    /// A recovery key was handed out, wrapped.
+    ExportRecoveryKey => "recovery.export",
     /// A release was published.
     PublishRelease => "release.publish",
     /// A release was withdrawn.

@@ -15,6 +15,7 @@ pub mod file_limit;
 mod files;
 pub mod management;
 pub mod public;
+pub mod recovery;
 pub mod registry;
 pub mod releases;
 mod reply;

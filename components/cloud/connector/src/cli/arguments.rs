@@ -114,6 +114,9 @@ pub(super) enum Command {
     /// Devices.
     #[command(subcommand)]
     Device(Device),
+    /// Recovery keys: what opens a device's disk when its TPM does not.
+    #[command(subcommand)]
+    Recovery(Recovery),
     /// What happened: enrolments, and why some were refused.
     Events(Events),
     /// Who changed what.
@@ -375,6 +378,74 @@ pub(super) struct DeviceName {
     /// Owner, where several tenants use the same Edge ID.
     #[arg(long)]
     pub(super) tenant: Option<Tenant>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Recovery {
+    /// Make the operator's key pair, to whose public half devices wrap their recovery keys.
+    NewKey(RecoveryNewKey),
+    /// List the recovery keys that devices have handed over.
+    List {
+        /// Only of this tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
+    },
+    /// Show which recovery keys there are for a device.
+    Show(DeviceName),
+    /// Fetch a device's recovery key, still wrapped. Recorded; role operator.
+    Export {
+        #[command(flatten)]
+        device: DeviceName,
+        /// Where to write it; standard output if left out.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Open a wrapped recovery key with the operator's private key, on this machine.
+    Open(RecoveryOpen),
+}
+
+const NEW_KEY: &str = "\
+Writes OUT and beside it the public key, with the extension pub. Put the public key into the site:
+
+  holdfast-cloud recovery new-key --out operator.pem --passphrase-file passphrase
+  holdfast-cloud site new --recovery-key operator.pub ...
+
+Whoever has OUT and its passphrase can open every disk whose recovery key is wrapped to it. Without
+it no recovery key can be opened: keep a copy in a safe place. An existing key of RSA (2048 bits or
+more) or on the curve P-256 does as well; then only --recovery-key is needed.";
+
+#[derive(Debug, Args)]
+#[command(after_long_help = NEW_KEY)]
+pub(super) struct RecoveryNewKey {
+    /// Where to write the private key, PKCS#8 in PEM.
+    #[arg(long, default_value = "operator.pem", value_name = "FILE")]
+    pub(super) out: PathBuf,
+    /// File with the passphrase that encrypts it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) passphrase_file: Option<PathBuf>,
+}
+
+const OPEN: &str = "\
+The private key stays here: the server gives out the wrapped key, and it is opened on this machine.
+With a file nothing is asked of the server. The same without this program:
+
+  holdfast-cloud recovery export SN-0001 --out wrapped.pem
+  openssl cms -decrypt -inform PEM -in wrapped.pem -inkey operator.pem
+
+Type the key at the device's console, or at its serial line, where it asks for it.";
+
+#[derive(Debug, Args)]
+#[command(after_long_help = OPEN)]
+pub(super) struct RecoveryOpen {
+    /// A file that `recovery export` wrote, or Edge ID or device id.
+    #[command(flatten)]
+    pub(super) source: DeviceName,
+    /// The operator's private key, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: PathBuf,
+    /// File with its passphrase.
+    #[arg(long, value_name = "FILE")]
+    pub(super) passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

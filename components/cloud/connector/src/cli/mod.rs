@@ -9,6 +9,7 @@ mod events;
 mod exit;
 mod key;
 mod output;
+mod recovery;
 mod release;
 mod serve;
 mod site;
@@ -32,6 +33,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Site(command) => site::run(command, &connection, &output).await,
         Command::Release(command) => release::run(command, &connection, &output).await,
         Command::Device(command) => device::run(command, &connection, &output).await,
+        Command::Recovery(command) => recovery::run(command, &connection, &output).await,
         Command::Events(wanted) => events::run_events(wanted, &connection, &output).await,
         Command::Audit(wanted) => events::run_audit(wanted, &connection, &output).await,
         Command::ApiKey(command) => key::run(command, &connection, &output).await,

@@ -113,7 +113,11 @@ fn configuration(new: &SiteNew, root_pem: &str) -> Result<holdfast_site::Site, E
     let recovery_key: Option<RecoveryKey> = match &new.recovery_key {
         Some(path) => {
             let text = files::read_text(path).map_err(failed)?;
-            Some(text.parse().map_err(usage("--recovery-key"))?)
+            let key: RecoveryKey = text.parse().map_err(usage("--recovery-key"))?;
+            // Devices wrap to it on their first boot, when it is late to find out.
+            holdfast_recovery::Recipient::from_spki(key.der())
+                .map_err(|error| Exit::Usage(format!("--recovery-key: {error}")))?;
+            Some(key)
         }
         None => None,
     };

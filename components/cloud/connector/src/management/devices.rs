@@ -103,11 +103,11 @@ async fn only_tenant(app: &App, id: &RequestId) -> Result<Tenant, ErrorReply> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DeviceParameters {
-    tenant: Option<Tenant>,
+    pub(super) tenant: Option<Tenant>,
 }
 
 /// Finds a device by id or Edge ID.
-async fn find(
+pub(super) async fn find(
     app: &App,
     name: &str,
     tenant: Option<Tenant>,

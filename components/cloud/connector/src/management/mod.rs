@@ -8,6 +8,7 @@ mod authority;
 mod devices;
 mod events;
 mod health;
+mod recovery;
 mod releases;
 mod routes;
 mod sites;

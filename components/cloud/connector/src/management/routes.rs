@@ -5,7 +5,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, get, post};
 use http::Method;
 
-use super::{api_keys, audit_records, auth, authority, devices, events, health, releases, sites};
+use super::{
+    api_keys, audit_records, auth, authority, devices, events, health, recovery, releases, sites,
+};
 use crate::access::Role;
 use crate::app::App;
 use crate::audit::Act;
@@ -62,6 +64,13 @@ pub fn routes() -> Vec<Route> {
             Act::ForgetFirmware,
             "/api/v1/devices/{device}/forget-firmware",
             post(devices::forget_firmware),
+        ),
+        Route::read("/api/v1/recovery-keys", get(recovery::list)),
+        Route::read("/api/v1/devices/{device}/recovery-key", get(recovery::show)),
+        device_change(
+            Act::ExportRecoveryKey,
+            "/api/v1/devices/{device}/recovery-key/export",
+            post(recovery::export),
         ),
         Route::read("/api/v1/releases", get(releases::list)),
         Route::change(Admin, Act::PublishRelease, "/api/v1/releases", post(releases::publish)),

@@ -15,6 +15,7 @@ pub use sqlite::SqliteStore;
 
 use crate::access::ApiKey;
 use crate::ca::{CaId, RevokedCertificate, Serial};
+use crate::recovery::{NewRecoveryKey, StoredRecoveryKey};
 use crate::registry::{
     CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, DeviceState, Digest,
     EnrolmentRecord, Event, NewDevice, NewEvent, Severity, Tenant,
@@ -201,6 +202,18 @@ pub trait Store: Send + Sync + 'static {
     fn attestation_key(&self, device_id: Uuid) -> StoreFuture<'_, Option<Vec<u8>>>;
     /// Enrolments of a device, newest first.
     fn enrolments(&self, device_id: Uuid) -> StoreFuture<'_, Vec<EnrolmentRecord>>;
+
+    /// Puts a device's recovery keys, oldest first, in place of those that it handed over before.
+    /// The same again changes nothing and records nothing.
+    fn put_recovery_keys(
+        &self,
+        device_id: Uuid,
+        keys: Vec<NewRecoveryKey>,
+        at: OffsetDateTime,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, ()>;
+    /// Recovery keys of one device or of all, newest first.
+    fn recovery_keys(&self, device_id: Option<Uuid>) -> StoreFuture<'_, Vec<StoredRecoveryKey>>;
 
     /// Publishes a release; publishing the same again brings a withdrawn one back.
     fn publish_release(&self, release: Release, audit: AuditEntry) -> StoreFuture<'_, Release>;

@@ -244,6 +244,54 @@ fn a_roll_over_needs_the_root_key_and_the_passphrases() {
 }
 
 #[test]
+fn the_operators_key_is_made_once_and_opens_files_without_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let nowhere = folder.path().join("no-data");
+    std::fs::write(path("passphrase"), "correct horse\n").unwrap();
+    let new_key = ["recovery", "new-key", "--out", &path("operator.pem")];
+    let with_passphrase = ["--passphrase-file", &path("passphrase")];
+    let printed = json(&run(&nowhere, &[&["--json"], &new_key[..], &with_passphrase[..]].concat()));
+    assert_eq!(printed["encrypted"], true);
+    let mode = std::fs::metadata(path("operator.pem")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let key = std::fs::read(path("operator.pem")).unwrap();
+    assert_eq!(run(&nowhere, &new_key).status.code(), Some(1));
+    assert_eq!(std::fs::read(path("operator.pem")).unwrap(), key);
+
+    let public = std::fs::read_to_string(path("operator.pub")).unwrap();
+    let statement = holdfast_recovery::Statement {
+        edge_id: "SN-1".into(),
+        luks_uuid: "6b1e2a34-1f7c-4f2a-9a55-0d7c3a2b1c0d".into(),
+        keyslot: 1,
+        created: time::OffsetDateTime::UNIX_EPOCH,
+        occasion: holdfast_recovery::Occasion::First,
+        key: holdfast_recovery::RecoveryKey::from_bytes(&[7; 32]),
+    };
+    let recipient = holdfast_recovery::Recipient::from_pem(&public).unwrap();
+    let wrapped = holdfast_recovery::WrappedKey::seal(&statement, &recipient).unwrap();
+    std::fs::write(path("wrapped.pem"), wrapped.message).unwrap();
+
+    let open = ["recovery", "open", &path("wrapped.pem"), "--key", &path("operator.pem")];
+    let needs = run(&nowhere, &open);
+    assert_eq!(needs.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&needs.stderr).contains("--passphrase-file"));
+    let opened = json(&run(&nowhere, &[&["--json"], &open[..], &with_passphrase[..]].concat()));
+    assert_eq!(opened["recovery_key"], statement.key.as_str());
+    assert_eq!(opened["edge_id"], "SN-1");
+    let text = run(&nowhere, &[&open[..], &with_passphrase[..]].concat());
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert_eq!(text.matches(statement.key.as_str()).count(), 1, "{text}");
+
+    let other = ["recovery", "new-key", "--out", &path("other.pem")];
+    assert!(run(&nowhere, &other).status.success());
+    let foreign = ["recovery", "open", &path("wrapped.pem"), "--key", &path("other.pem")];
+    let refused = run(&nowhere, &foreign);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("another public key"));
+}
+
+#[test]
 fn help_teaches() {
     let folder = tempfile::tempdir().unwrap();
     let help = String::from_utf8(run(folder.path(), &["--help"]).stdout).unwrap();

@@ -11,6 +11,7 @@ mod listener;
 mod management;
 mod openapi;
 mod profile;
+mod recovery;
 mod renewal;
 mod store;
 mod support;

@@ -25,7 +25,7 @@ fn the_description_has_the_routes_of_the_router() {
     let served: BTreeSet<_> = management::routes()
         .into_iter()
         .map(|route| (route.method.as_str().to_ascii_lowercase(), route.path.to_owned()))
-        .chain(device_api::PATHS.map(|path| ("get".to_owned(), path.to_owned())))
+        .chain(device_api::ROUTES.map(|(method, path)| (method.to_owned(), path.to_owned())))
         .collect();
     assert_eq!(described(), served);
 }

@@ -7,6 +7,7 @@ mod columns;
 mod devices;
 mod enrolments;
 mod events;
+mod recovery;
 mod releases;
 mod revocations;
 mod schema;
@@ -29,6 +30,7 @@ use super::{
 use crate::access::ApiKey;
 use crate::ca::{CaId, RevokedCertificate, Serial};
 use crate::files;
+use crate::recovery::{NewRecoveryKey, StoredRecoveryKey};
 use crate::registry::{
     CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, Digest, EnrolmentRecord,
     Event, NewDevice, NewEvent, Tenant,
@@ -226,6 +228,25 @@ impl Store for SqliteStore {
 
     fn enrolments(&self, device_id: Uuid) -> StoreFuture<'_, Vec<EnrolmentRecord>> {
         self.read(move |db| enrolments::list(db, device_id))
+    }
+
+    fn put_recovery_keys(
+        &self,
+        device_id: Uuid,
+        keys: Vec<NewRecoveryKey>,
+        at: OffsetDateTime,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, ()> {
+        self.write(move |db| {
+            if recovery::replace(db, device_id, &keys, at)? {
+                audit::insert(db, &audit)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn recovery_keys(&self, device_id: Option<Uuid>) -> StoreFuture<'_, Vec<StoredRecoveryKey>> {
+        self.read(move |db| recovery::list(db, device_id))
     }
 
     fn publish_release(&self, release: Release, audit: AuditEntry) -> StoreFuture<'_, Release> {
