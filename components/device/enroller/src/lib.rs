@@ -18,6 +18,7 @@ pub mod milestone;
 pub mod options;
 pub mod peer;
 pub mod recorder;
+pub mod recovery;
 pub mod refusal;
 pub mod retry;
 pub mod run;

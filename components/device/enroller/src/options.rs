@@ -16,6 +16,9 @@ pub struct Options {
     /// The verified site configuration.
     #[arg(long, default_value = "/run/holdfast/site/site.toml")]
     pub site: PathBuf,
+    /// The wrapped recovery keys of the state volume, to be handed over to the connector.
+    #[arg(long, default_value = "/run/holdfast/recovery/keys.json")]
+    pub recovery_keys: PathBuf,
     /// Facts about the image.
     #[arg(long, default_value = "/usr/lib/holdfast/release.toml")]
     pub release: PathBuf,

@@ -18,6 +18,7 @@ use crate::est;
 use crate::keyring::Keyring;
 use crate::options::{self, ConfigError, Options, Release};
 use crate::recorder::Recorder;
+use crate::recovery::HandOver;
 use crate::retry::SystemJitter;
 use crate::service::{BootPolicyFiles, Service};
 use crate::store::Store;
@@ -93,13 +94,21 @@ pub async fn run(options: Options) -> Result<(), RunError> {
 
     let (settled, is_settled) = oneshot::channel();
     let store = open_store(options.state.clone());
+    let hand_over = HandOver::new(
+        &options,
+        tpm.clone(),
+        Arc::clone(&clock),
+        (keyring.clone(), status.clone()),
+        recorder.clone(),
+    );
     let parts = Parts { tpm: tpm.clone(), clock, status, keyring, recorder };
     let agent = Agent::new(options, parts, store, settled);
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    let mut jitter = SystemJitter;
+    let (mut jitter, mut hand_over_jitter) = (SystemJitter, SystemJitter);
     tokio::select! {
         () = agent.run(&mut jitter) => {}
+        () = hand_over.run(&mut hand_over_jitter) => {}
         () = keep_manager_informed(is_settled) => {}
         _ = terminate.recv() => tracing::info!("stopping"),
         _ = interrupt.recv() => tracing::info!("stopping"),

@@ -9,5 +9,6 @@ mod device;
 mod foreign;
 mod interruption;
 mod lifecycle;
+mod recovery;
 mod refusals;
 mod sealing;
