@@ -32,10 +32,12 @@ impl Bench {
         fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
         let data = data_of(folder);
         let client = Client::new(workshop.cloud_program(), &data);
+        let recovery_key = client.new_operator(&operator_of(folder))?;
         let site = client.new_site(NewSite {
             tenant: TENANT,
             ports,
             key: &workshop.site_key(),
+            recovery_key: &recovery_key,
             output: &site_of(folder),
         })?;
         Self::with(workshop, folder, ports, client, site)
@@ -129,6 +131,11 @@ impl Bench {
         Ok(Device::open(&self.folder.join(name), self.workshop.toolchain())?)
     }
 
+    /// The operator's private key, to whose public half devices wrap their recovery keys.
+    pub fn operator_key(&self) -> PathBuf {
+        operator_of(&self.folder)
+    }
+
     /// Registers a device by its serial number and endorsement key.
     pub fn register(&self, device: &Device) -> Result<Value> {
         self.client.register(&device.system().serial, &device.ek()?.ek_sha256)
@@ -137,6 +144,10 @@ impl Bench {
 
 fn data_of(folder: &Path) -> PathBuf {
     folder.join("cloud")
+}
+
+fn operator_of(folder: &Path) -> PathBuf {
+    folder.join("operator.pem")
 }
 
 fn site_of(folder: &Path) -> PathBuf {

@@ -49,6 +49,8 @@ pub struct NewSite<'a> {
     pub ports: Ports,
     /// Private key that signs it.
     pub key: &'a Path,
+    /// Public key to which devices wrap their recovery keys.
+    pub recovery_key: &'a Path,
     /// Where it is written.
     pub output: &'a Path,
 }
@@ -121,10 +123,28 @@ impl Client {
             "dmi-serial",
             "--key",
             &path(new.key),
+            "--recovery-key",
+            &path(new.recovery_key),
             "--out",
             &path(new.output),
         ])?;
         Site::at(new.output)
+    }
+
+    /// Makes an operator's key pair for recovery: the private key is written to `key`, the public
+    /// one beside it.
+    pub fn new_operator(&self, key: &Path) -> Result<PathBuf> {
+        self.json(&["recovery", "new-key", "--out", &key.display().to_string()])?;
+        Ok(key.with_extension("pub"))
+    }
+
+    /// The recovery keys that the server has for a device, newest first.
+    pub fn recovery_keys(&self, device: &str) -> Result<Vec<Value>> {
+        let mut list = self.json(&["recovery", "show", device])?;
+        match list["items"].take() {
+            Value::Array(items) => Ok(items),
+            _ => bail!("`holdfast-cloud recovery show` printed no list"),
+        }
     }
 
     /// Accepts devices that boot the release which `measurement` describes.

@@ -104,6 +104,11 @@ impl Workshop {
         self.image(profile, "measurement.json")
     }
 
+    /// The certificate of the platform key.
+    pub fn platform_certificate(&self) -> PathBuf {
+        self.build.join("keys/shared/platform.crt")
+    }
+
     /// The key that signs site configurations.
     pub fn site_key(&self) -> PathBuf {
         self.build.join("keys/shared/site.key")
@@ -116,12 +121,18 @@ impl Workshop {
 
     /// Firmware variables with Secure Boot on and the keys of an image profile enrolled.
     pub fn firmware_variables(&self, profile: &str) -> Result<PathBuf> {
-        let platform = self.build.join("keys/shared/platform.crt");
+        self.firmware_variables_with(profile, &[])
+    }
+
+    /// The same after somebody has enrolled more certificates in `db`: what the profile's keys sign
+    /// still boots, and PCR 7 is another.
+    pub fn firmware_variables_with(&self, profile: &str, more: &[PathBuf]) -> Result<PathBuf> {
+        let platform = self.platform_certificate();
         let keys = SecureBootKeys {
             owner: KeyOwner(KEY_OWNER),
             platform_key: platform.clone(),
             key_exchange_keys: vec![platform],
-            db: vec![self.build.join("keys").join(profile).join("db.crt")],
+            db: [&[self.build.join("keys").join(profile).join("db.crt")], more].concat(),
         };
         let folder = self.build.join("firmware");
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;

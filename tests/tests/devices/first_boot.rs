@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::support::cloud::{column, devices, list, text};
 use crate::support::console::{ensure_shown, wait_active, wait_for, word};
+use crate::support::recovery::wait_handed_over;
 use crate::support::report::Report;
 use crate::support::stage::{DEVICE, Stage};
 use crate::support::tools::run;
@@ -39,6 +40,7 @@ fn boot(workshop: &Workshop, folder: &Path) -> Result<Value> {
     let writes_at_root = running.usage().disk.writes;
     let active = wait_active(&running)?;
     let writes_at_active = running.usage().disk.writes;
+    wait_handed_over(bench.cloud(), SERIAL, |keys| keys.len() == 1)?;
     let transcript = running.console().transcript().display().to_string();
     let (device, usage) = leave(running)?;
     let kernel_image = device.disk().esp()?.only_kernel_image("EFI/Linux")?;

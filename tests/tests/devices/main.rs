@@ -11,6 +11,7 @@ mod other_tpm;
 mod power_cuts;
 mod programs;
 mod reboot;
+mod recovery;
 mod refusals;
 mod support;
 mod tampering;

@@ -4,6 +4,7 @@ pub mod cloud;
 pub mod console;
 pub mod foreign_volume;
 pub mod gpt;
+pub mod recovery;
 pub mod report;
 pub mod stage;
 pub mod tools;

@@ -107,7 +107,7 @@ impl Stage {
     /// The same in another folder.
     pub fn bench_in(&self, workshop: &Workshop, folder: &Path) -> Result<Bench> {
         copy(&self.folder.join("cloud"), &folder.join("cloud"))?;
-        for file in ["site.toml", "site.toml.sig"] {
+        for file in ["site.toml", "site.toml.sig", "operator.pem"] {
             copy(&self.folder.join(file), &folder.join(file))?;
         }
         Bench::open(workshop, folder)
