@@ -100,6 +100,21 @@ pub const NEEDS: &[Need] = &[
         purpose: "the independent side of the key file tests",
     },
     Need {
+        package: "libfaketime",
+        file: "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+        purpose: "sets the clock of the device's daemon in tests",
+    },
+    Need {
+        package: "python3-jwt",
+        file: "/usr/lib/python3/dist-packages/jwt/__init__.py",
+        purpose: "the independent side of the token and report signature tests",
+    },
+    Need {
+        package: "python3-cryptography",
+        file: "/usr/lib/python3/dist-packages/cryptography/__init__.py",
+        purpose: "the independent side of the token and report signature tests",
+    },
+    Need {
         package: "tpm2-tools",
         file: "/usr/bin/tpm2",
         purpose: "the independent side of the TPM tests",

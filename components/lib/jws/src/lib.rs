@@ -1,0 +1,26 @@
+//! Detached signatures of a device's reports: JWS compact serialization without its payload
+//! (RFC 7515, appendix F), over the payload as it is (RFC 7797).
+//!
+//! ```text
+//! BASE64URL({"alg":"PS256","b64":false,"crit":["b64"],"x5t#S256":"..."}) ".." BASE64URL(signature)
+//! ```
+//!
+//! The report travels beside it, as the bytes that were signed. It is a JSON object whose member
+//! `edge_id` is the Edge ID of the device, so that a report of one device is never taken for
+//! another's. `x5t#S256` names the device certificate whose key signed.
+//!
+//! Whoever makes a report holds no key: [`Unsigned`] says which digest is to be signed, and takes
+//! the signature. No I/O, no clock.
+#![forbid(unsafe_code)]
+
+mod algorithm;
+mod header;
+mod unsigned;
+#[cfg(feature = "verifier")]
+mod verify;
+
+pub use algorithm::Algorithm;
+pub use header::thumbprint;
+pub use unsigned::{NotAReport, Unsigned};
+#[cfg(feature = "verifier")]
+pub use verify::{Signer, VerifyError, named_certificate, verify};
