@@ -9,6 +9,7 @@ use crate::ca::{Authority, CurrentAuthority};
 use crate::clock::SharedClock;
 use crate::reply::{ErrorReply, RequestId};
 use crate::store::{Store, StoreError};
+use crate::tokens::KeyRing;
 
 /// Store, authority and clock.
 #[derive(Clone)]
@@ -17,6 +18,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// What signs certificates, while the server runs.
     pub authorities: Arc<CurrentAuthority>,
+    /// What signs tokens.
+    pub token_keys: Arc<KeyRing>,
     /// The time.
     pub clock: SharedClock,
 }

@@ -70,6 +70,14 @@ acts! {
     WithdrawRelease => "release.withdraw",
     /// A site configuration was added.
     AddSite => "site.add",
+    /// A device asked for a token.
+    IssueToken => "token.issue",
+    /// Tokens for an audience were allowed.
+    AddAudience => "token.add-audience",
+    /// Tokens for an audience were forbidden.
+    RemoveAudience => "token.remove-audience",
+    /// The keys that sign tokens were changed.
+    RotateTokenKeys => "token.rotate-keys",
     /// An API key was made.
     CreateApiKey => "api-key.create",
     /// An API key was revoked.

@@ -84,6 +84,11 @@ impl DataFolder {
         self.0.join("admin.key")
     }
 
+    /// The keys that sign devices' tokens.
+    pub fn token_keys(&self) -> PathBuf {
+        self.0.join("token-keys.json")
+    }
+
     /// The server's TLS certificate and key.
     pub fn tls(&self) -> PathBuf {
         self.0.join("tls")

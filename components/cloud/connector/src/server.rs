@@ -20,6 +20,7 @@ use crate::clock::SharedClock;
 use crate::data::{DataError, DataFolder, Endpoints};
 use crate::est::EnrolmentRates;
 use crate::tls::{Listener, ServerIdentity, Timeouts, TlsError, Transport, management_config};
+use crate::tokens::{KeyRing, TokenKeyError};
 use crate::{device_api, est, management, public};
 
 /// How a server is to run.
@@ -67,6 +68,9 @@ pub enum StartError {
     /// Opening it was cut off.
     #[error("the authority could not be opened: {0}")]
     Task(#[from] tokio::task::JoinError),
+    /// The keys that sign tokens.
+    #[error(transparent)]
+    TokenKeys(#[from] TokenKeyError),
     /// TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -119,10 +123,12 @@ impl Server {
         let device = device_profile(&configuration);
         let authority = authority.with_device_profile(device.clone());
         let certificate = server_certificate(&authority, &data, &configuration.names, now)?;
+        let token_keys = KeyRing::open_or_create(&data.token_keys(), now)?;
         let identity = Arc::new(ServerIdentity::new(certificate)?);
         let tls = ClientTls::new(&identity, &authority)?;
         let authorities = Arc::new(CurrentAuthority::new(authority));
-        let app = App { store: Arc::new(store), authorities, clock };
+        let token_keys = Arc::new(token_keys);
+        let app = App { store: Arc::new(store), authorities, token_keys, clock };
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();

@@ -12,6 +12,7 @@ use crate::ca::{CaId, PublicUrl};
 use crate::data::DataFolder;
 use crate::files;
 use crate::registry::{Approval, DeviceState, Digest, QuoteMode, Severity, Tenant};
+use crate::tokens::{Audience, Scope};
 
 const EXAMPLES: &str = "\
 From nothing to an enrolled device:
@@ -121,6 +122,9 @@ pub(super) enum Command {
     Events(Events),
     /// Who changed what.
     Audit(Audit),
+    /// Tokens by which devices show third parties who they are.
+    #[command(subcommand)]
+    Token(Token),
     /// API keys of the management API.
     #[command(subcommand)]
     ApiKey(ApiKey),
@@ -133,6 +137,7 @@ The first start makes, in the data folder:
                                  the first start: move it to a safe place off this machine
   ca/issuing.crt ca/issuing.key  the CA that signs devices' certificates
   tls/                           the server's own certificate, renewed by itself
+  token-keys.json                the keys that sign devices' tokens
   admin.key                      an API key of the role admin, readable by its owner only
   holdfast.db                    the registry
 
@@ -472,6 +477,59 @@ pub(super) struct Audit {
     /// At most so many.
     #[arg(long, default_value_t = 50)]
     pub(super) limit: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Token {
+    /// For whom devices may have tokens; without an audience nobody gets one.
+    #[command(subcommand)]
+    Audience(TokenAudience),
+    /// The keys that sign tokens; verifiers find them at /.well-known/jwks.json.
+    #[command(subcommand)]
+    Key(TokenKey),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenAudience {
+    /// Allow tokens for an audience, or change its scopes.
+    Add {
+        /// Claim aud: the service that will read the token, often its URL.
+        audience: Audience,
+        /// What a token may ask for; may be given several times.
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<Scope>,
+        /// Whose devices; may be left out while there is one tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
+    },
+    /// List the audiences.
+    List {
+        /// Only of this tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
+    },
+    /// Give no more tokens for an audience; those that are out end within 15 minutes.
+    Remove {
+        /// As list prints it.
+        audience: Audience,
+        /// Whose devices; may be left out while there is one tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenKey {
+    /// List the keys of the set.
+    List,
+    /// Sign with the next key from now on. It has been in the set since the last rotation, and the
+    /// former one stays there until its last token has ended: nobody notices.
+    Rotate {
+        /// Somebody else may have the keys: make all of them new, and take the old ones out of the
+        /// set at once. Tokens that are out stop counting.
+        #[arg(long)]
+        compromised: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -13,6 +13,7 @@ mod recovery;
 mod release;
 mod serve;
 mod site;
+mod token;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Recovery(command) => recovery::run(command, &connection, &output).await,
         Command::Events(wanted) => events::run_events(wanted, &connection, &output).await,
         Command::Audit(wanted) => events::run_audit(wanted, &connection, &output).await,
+        Command::Token(command) => token::run(command, &connection, &output).await,
         Command::ApiKey(command) => key::run(command, &connection, &output).await,
     };
     match result {

@@ -3,6 +3,7 @@
 mod authenticate;
 mod recovery;
 mod self_;
+mod token;
 
 use std::sync::Arc;
 
@@ -14,20 +15,27 @@ use axum::routing::{get, put};
 pub use authenticate::DeviceSession;
 
 use crate::app::App;
-use crate::reply;
+use crate::tokens::JWKS_PATH;
+use crate::{management, reply};
 
 const BODY_LIMIT: usize = 64 * 1024;
 
+const SELF: &str = "/api/v1/device/self";
+const RECOVERY_KEY: &str = "/api/v1/device/recovery-key";
+const TOKEN: &str = "/api/v1/device/token";
+
 /// Methods and paths of the device API, for the API's description.
-pub const ROUTES: [(&str, &str); 2] =
-    [("get", "/api/v1/device/self"), ("put", "/api/v1/device/recovery-key")];
+pub const ROUTES: [(&str, &str); 4] =
+    [("get", SELF), ("put", RECOVERY_KEY), ("post", TOKEN), ("get", JWKS_PATH)];
 
 /// The listener's routes.
 pub fn router(app: &App) -> Router {
     let gate = Arc::new(authenticate::Gate::new(app.clone()));
     Router::new()
-        .route(ROUTES[0].1, get(self_::show))
-        .route(ROUTES[1].1, put(recovery::put))
+        .route(SELF, get(self_::show))
+        .route(RECOVERY_KEY, put(recovery::put))
+        .merge(token::router())
+        .route(JWKS_PATH, get(management::jwks))
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

@@ -81,7 +81,7 @@ pub(super) async fn register(
     Ok((StatusCode::CREATED, Json(device)))
 }
 
-async fn only_tenant(app: &App, id: &RequestId) -> Result<Tenant, ErrorReply> {
+pub(super) async fn only_tenant(app: &App, id: &RequestId) -> Result<Tenant, ErrorReply> {
     let sites = app.store.sites(None).await.map_err(|e| ErrorReply::of_store(&e, id))?;
     let mut tenants: Vec<Tenant> = sites.into_iter().map(|site| site.tenant).collect();
     tenants.sort();

@@ -12,10 +12,12 @@ mod recovery;
 mod releases;
 mod routes;
 mod sites;
+mod tokens;
 pub mod types;
 
 pub use auth::Caller;
 pub use routes::{Route, router, routes};
+pub(crate) use tokens::jwks;
 
 /// The description of the API, as it is served under `/api/v1/openapi.yaml`.
 pub const OPENAPI: &str = include_str!("../../openapi.yaml");

@@ -7,11 +7,13 @@ use http::Method;
 
 use super::{
     api_keys, audit_records, auth, authority, devices, events, health, recovery, releases, sites,
+    tokens,
 };
 use crate::access::Role;
 use crate::app::App;
 use crate::audit::Act;
 use crate::reply;
+use crate::tokens::JWKS_PATH;
 
 /// A release's measurement is the largest body.
 const BODY_LIMIT: usize = 256 * 1024;
@@ -82,6 +84,27 @@ pub fn routes() -> Vec<Route> {
         ),
         Route::read("/api/v1/sites", get(sites::list)),
         Route::change(Admin, Act::AddSite, "/api/v1/sites", post(sites::add)),
+        Route::open(JWKS_PATH, get(tokens::jwks)),
+        Route::read("/api/v1/token/audiences", get(tokens::audiences)),
+        Route::change(
+            Admin,
+            Act::AddAudience,
+            "/api/v1/token/audiences",
+            post(tokens::add_audience),
+        ),
+        Route::change(
+            Admin,
+            Act::RemoveAudience,
+            "/api/v1/token/audiences/remove",
+            post(tokens::remove_audience),
+        ),
+        Route::read("/api/v1/token/keys", get(tokens::keys)),
+        Route::change(
+            Admin,
+            Act::RotateTokenKeys,
+            "/api/v1/token/keys/rotate",
+            post(tokens::rotate_keys),
+        ),
         Route::read("/api/v1/events", get(events::list)),
         Route::read("/api/v1/audit", get(audit_records::list)),
         Route { role: Some(Admin), ..Route::read("/api/v1/api-keys", get(api_keys::list)) },

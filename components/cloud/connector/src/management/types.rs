@@ -7,6 +7,7 @@ use crate::ca::{CaCertificate, CaId, Roster};
 use crate::registry::{
     Approval, CertificateRecord, Device, Digest, EnrolmentRecord, Event, QuoteMode, Tenant,
 };
+use crate::tokens::{Audience, Scope};
 
 /// Registers a device.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -194,6 +195,40 @@ impl From<&Roster> for AuthorityDetail {
             cas,
         }
     }
+}
+
+/// Allows tokens for an audience.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PutAudience {
+    /// Whose devices; may be left out while there is one tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
+    /// The audience.
+    pub audience: Audience,
+    /// What a token may ask for.
+    #[serde(default)]
+    pub scopes: Vec<Scope>,
+}
+
+/// Names an audience.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NameAudience {
+    /// Whose devices; may be left out while there is one tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
+    /// The audience.
+    pub audience: Audience,
+}
+
+/// Changes the keys that sign tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateTokenKeys {
+    /// Somebody else may have the keys: none of them is published any more.
+    #[serde(default)]
+    pub compromised: bool,
 }
 
 /// A list.

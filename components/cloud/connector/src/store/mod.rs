@@ -22,6 +22,7 @@ use crate::registry::{
 };
 use crate::releases::Release;
 use crate::sites::Site;
+use crate::tokens::{Audience, AudienceRecord};
 
 /// What a store operation gives.
 pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -231,6 +232,28 @@ pub trait Store: Send + Sync + 'static {
     fn add_site(&self, site: Site, audit: AuditEntry) -> StoreFuture<'_, Site>;
     /// Site configurations, of one tenant or all.
     fn sites(&self, tenant: Option<Tenant>) -> StoreFuture<'_, Vec<Site>>;
+
+    /// Allows tokens for an audience; one that is there gets the new scopes.
+    fn put_audience(
+        &self,
+        audience: AudienceRecord,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, AudienceRecord>;
+    /// An audience of a tenant.
+    fn audience(
+        &self,
+        tenant: Tenant,
+        audience: Audience,
+    ) -> StoreFuture<'_, Option<AudienceRecord>>;
+    /// Audiences, of one tenant or all.
+    fn audiences(&self, tenant: Option<Tenant>) -> StoreFuture<'_, Vec<AudienceRecord>>;
+    /// Forbids tokens for an audience from then on.
+    fn remove_audience(
+        &self,
+        tenant: Tenant,
+        audience: Audience,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, AudienceRecord>;
 
     /// Records an event.
     fn record_event(&self, event: NewEvent, audit: Option<AuditEntry>) -> StoreFuture<'_, i64>;

@@ -1,6 +1,7 @@
 //! The embedded store: SQLite in WAL mode, one thread that writes, and readers beside it.
 
 mod api_keys;
+mod audiences;
 mod audit;
 mod certificates;
 mod columns;
@@ -37,6 +38,7 @@ use crate::registry::{
 };
 use crate::releases::Release;
 use crate::sites::Site;
+use crate::tokens::{Audience, AudienceRecord};
 
 /// Another process (`holdfast-cloud site new`) may hold the write lock for a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -285,6 +287,43 @@ impl Store for SqliteStore {
 
     fn sites(&self, tenant: Option<Tenant>) -> StoreFuture<'_, Vec<Site>> {
         self.read(move |db| sites::list(db, tenant.as_ref()))
+    }
+
+    fn put_audience(
+        &self,
+        audience: AudienceRecord,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, AudienceRecord> {
+        self.write(move |db| {
+            audiences::put(db, &audience)?;
+            audit::insert(db, &audit)?;
+            Ok(audience)
+        })
+    }
+
+    fn audience(
+        &self,
+        tenant: Tenant,
+        audience: Audience,
+    ) -> StoreFuture<'_, Option<AudienceRecord>> {
+        self.read(move |db| audiences::find(db, &tenant, &audience))
+    }
+
+    fn audiences(&self, tenant: Option<Tenant>) -> StoreFuture<'_, Vec<AudienceRecord>> {
+        self.read(move |db| audiences::list(db, tenant.as_ref()))
+    }
+
+    fn remove_audience(
+        &self,
+        tenant: Tenant,
+        audience: Audience,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, AudienceRecord> {
+        self.write(move |db| {
+            let removed = audiences::remove(db, &tenant, &audience)?;
+            audit::insert(db, &audit)?;
+            Ok(removed)
+        })
     }
 
     fn record_event(&self, event: NewEvent, audit: Option<AuditEntry>) -> StoreFuture<'_, i64> {

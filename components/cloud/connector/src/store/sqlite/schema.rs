@@ -5,8 +5,12 @@ use rusqlite::Connection;
 use super::revocations;
 use crate::store::StoreError;
 
-const STEPS: [&str; 3] =
-    [include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
+const STEPS: [&str; 4] = [
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
+];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction =
