@@ -11,11 +11,19 @@ use crate::{Code, Failure, Snapshot};
 /// Longer than a TPM needs for an RSA key.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// A renewal is a new RSA key, two requests whose answers may take a minute each, and a trial.
+const RENEWAL: Duration = Duration::from_secs(300);
+
 pub(crate) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// Connects to the system bus.
 pub(crate) async fn connect() -> Result<Connection, Failure> {
     Ok(Builder::system().method_timeout(PATIENCE).build().await?)
+}
+
+/// Connects to the system bus for a call that talks to the cloud before it answers.
+pub(crate) async fn connect_to_wait() -> Result<Connection, Failure> {
+    Ok(Builder::system().method_timeout(RENEWAL).build().await?)
 }
 
 /// Reads all properties of the identity.

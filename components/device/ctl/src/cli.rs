@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::{ColorChoice, Parser, Subcommand};
 
-use crate::{Code, Failure, bus, checks, identity, seal, status};
+use crate::{
+    Code, Failure, bus, checks, identity,
+    renew::{self, Proof},
+    seal, status, token,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -14,7 +18,7 @@ Exit codes:
   3  refused: you may not do this, or this device cannot open the file
   4  the identity service or the system bus cannot be reached
 
-Reading needs the group holdfast-viewer, seal and unseal need holdfast-operator.";
+Reading needs the group holdfast-viewer, token holdfast-admin, everything else holdfast-operator.";
 
 /// Shows, checks and uses the identity of this Holdfast device.
 #[derive(Debug, Parser)]
@@ -43,12 +47,29 @@ enum Verb {
     /// Shows Edge ID, endorsement key, device id and certificate: what the cloud knows it by.
     #[command(after_help = EXIT_CODES)]
     Identity,
+    /// Replaces the certificate now, with a new key, and waits until the new one is in use. The
+    /// device does this by itself when two thirds of the certificate's life are over.
+    #[command(after_help = EXIT_CODES)]
+    Renew,
+    /// Enrols anew as on the first boot, by the TPM's endorsement key and what was booted. For a
+    /// device whose certificate the cloud does not accept any more; a certificate in use stays in
+    /// use until the new one is accepted.
+    #[command(after_help = EXIT_CODES)]
+    ReEnroll,
     /// Looks for what is wrong with this device. Each check has a stable id.
     #[command(after_help = EXIT_CODES)]
     Check {
         /// Runs only these checks.
         #[arg(value_name = "ID", value_parser = clap::builder::PossibleValuesParser::new(checks::ids()))]
         ids: Vec<String>,
+    },
+    /// Prints a token by which this device shows a third party who it is; good for 15 minutes, and
+    /// only together with the device's TLS key.
+    #[command(after_help = EXIT_CODES)]
+    Token {
+        /// Who will read the token, often a URL; allowed in the cloud with
+        /// `holdfast-cloud token audience add`.
+        audience: String,
     },
     /// Encrypts a file so that only you, on this device and in a boot state that its maker signed,
     /// can open it.
@@ -86,6 +107,11 @@ pub async fn run(cli: Cli) -> Result<Code, Failure> {
             status::watch(&bus::connect().await?, status::Manner { json, checks }).await
         }
         Verb::Identity => identity::show(&bus::connect().await?, json).await,
+        Verb::Renew => renew::run(&bus::connect_to_wait().await?, Proof::Certificate, json).await,
+        Verb::ReEnroll => {
+            renew::run(&bus::connect_to_wait().await?, Proof::EndorsementKey, json).await
+        }
+        Verb::Token { audience } => token::show(&bus::connect().await?, &audience, json).await,
         Verb::Check { ids } => checks::run(&ids, json).await,
         Verb::Seal { file, output, force } => {
             let job = seal::Job::sealing(file, output, force);

@@ -108,8 +108,8 @@ impl From<CallError> for Failure {
         let failure = |code| Self::new(code, error.message.clone());
         match error.kind {
             ErrorKind::AccessDenied => failure(Code::Refused).advise(
-                "Reading needs group holdfast-viewer, seal and unseal need holdfast-operator; \
-                 group membership counts from the next login.",
+                "Reading needs group holdfast-viewer, token holdfast-admin, everything else \
+                 holdfast-operator; group membership counts from the next login.",
             ),
             ErrorKind::NotOurs => failure(Code::Refused),
             ErrorKind::NotReady => {

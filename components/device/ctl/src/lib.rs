@@ -7,10 +7,12 @@ pub mod checks;
 mod cli;
 mod failure;
 mod identity;
+mod renew;
 pub mod seal;
 mod snapshot;
 pub mod status;
 mod text;
+mod token;
 
 pub use cli::{Cli, run};
 pub use failure::{Code, Failure};

@@ -106,6 +106,44 @@ async fn a_file_of_another_device_is_refused_and_nothing_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_replaced_by_order_and_a_failure_says_why() {
+    let world = World::start().await;
+    world.status.update(|status| {
+        status.certificate_expires = 4_000_000_000;
+        status.next_renewal = 3_000_000_000;
+    });
+    let renewed = world.run(&["renew"]);
+    assert_eq!(renewed.code, 0, "{renewed:?}");
+    assert!(renewed.out.starts_with("Certificate  serial 0d0e0f, in use\n"), "{renewed:?}");
+    assert!(renewed.out.contains("  until      2096-10-02T07:06:40Z"), "{renewed:?}");
+    let json: serde_json::Value =
+        serde_json::from_str(&world.run(&["renew", "--json"]).out).unwrap();
+    assert_eq!(json["serial"], "0d0e0f");
+    assert_eq!(json["certificate_expires"], 4_000_000_000_u64);
+    assert_eq!(json["next_renewal"], 3_000_000_000_u64);
+
+    let refused = world.run(&["re-enroll"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains("the server refused: suspended"), "{refused:?}");
+    assert_eq!(refused.out, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_printed_alone_and_a_refusal_says_why() {
+    let world = World::start().await;
+    let token = world.run(&["token", "telemetry"]);
+    assert_eq!((token.code, token.out.as_str()), (0, "e30.e30.c2ln\n"), "{token:?}");
+    let json: serde_json::Value =
+        serde_json::from_str(&world.run(&["token", "telemetry", "--json"]).out).unwrap();
+    assert_eq!(json["expires"], 4_000_000_000_u64);
+    let unknown = world.run(&["token", "other"]);
+    assert_eq!(unknown.code, 1, "{unknown:?}");
+    assert!(unknown.err.contains("audience-not-allowed"), "{unknown:?}");
+    let closed = world.run(&["token", "closed"]);
+    assert_eq!(closed.code, 3, "{closed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exit_codes_when_nothing_is_there() {
     let world = World::start().await;
     for arguments in [&["status", "--colour"][..], &["check", "no-such-check"], &[]] {

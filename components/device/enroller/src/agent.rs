@@ -11,15 +11,19 @@ use std::time::Duration;
 
 use holdfast_attestation::edge_id::EdgeId;
 use holdfast_ipc::identity::{SignatureMode as ShownMode, State, StatusPublisher};
+use holdfast_ipc::{CallError, ErrorKind};
 use holdfast_tpm::{EkInfo, KeyBlob, SignatureMode};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 
 use crate::certificate::Chain;
 use crate::clock::Clock;
 use crate::edge_id::Places;
+use crate::est::Route;
 use crate::keyring::Keyring;
 use crate::milestone::{self, Milestone};
 use crate::options::Options;
+use crate::order::{Given, Outcome};
 use crate::recorder::Recorder;
 use crate::retry::Jitter;
 use crate::state::{Action, Event, Holding, Machine};
@@ -50,6 +54,14 @@ pub struct Agent {
     last_request_id: String,
     shown: Shown,
     settled: Option<oneshot::Sender<()>>,
+    orders: mpsc::Receiver<Given>,
+    obeying: Option<Obeying>,
+}
+
+/// An order that is being carried out: until the machine waits again.
+struct Obeying {
+    answer: oneshot::Sender<Outcome>,
+    promoted: bool,
 }
 
 /// What the agent shares with the rest of the daemon.
@@ -64,6 +76,8 @@ pub struct Parts {
     pub keyring: Keyring,
     /// Where the agent's acts are recorded.
     pub recorder: Recorder,
+    /// What operators ask for.
+    pub orders: mpsc::Receiver<Given>,
 }
 
 /// What does not change while the daemon runs.
@@ -91,7 +105,7 @@ impl Agent {
         open_store: OpenStore,
         settled: oneshot::Sender<()>,
     ) -> Self {
-        let Parts { tpm, clock, status, keyring, recorder } = parts;
+        let Parts { tpm, clock, status, keyring, recorder, orders } = parts;
         Self {
             options,
             tpm,
@@ -109,6 +123,8 @@ impl Agent {
             last_request_id: String::new(),
             shown: Shown::default(),
             settled: Some(settled),
+            orders,
+            obeying: None,
         }
     }
 
@@ -117,9 +133,17 @@ impl Agent {
         let mut event = Event::Started;
         loop {
             tracing::debug!(?event, "outcome");
+            if event == Event::Promoted
+                && let Some(obeying) = &mut self.obeying
+            {
+                obeying.promoted = true;
+            }
             let action = self.machine.step(event, jitter);
             tracing::debug!(?action, state = %self.machine.state(), "next");
             self.show(action);
+            if matches!(action, Action::Wait(_) | Action::Rest) {
+                self.report_order();
+            }
             event = self.perform(action).await;
         }
     }
@@ -128,14 +152,57 @@ impl Agent {
         match action {
             Action::LoadSite => self.load_site(),
             Action::Prepare => self.prepare().await,
-            Action::Enrol => self.enrol().await,
+            Action::Enrol => self.enrol(Route::Enrol).await,
+            Action::Renew => self.enrol(Route::Renew).await,
             Action::Confirm => self.confirm().await,
             Action::Promote => self.promote().await,
-            Action::Wait(wait) => {
-                tokio::time::sleep(wait).await;
-                Event::WaitOver
+            Action::Wait(wait) => self.wait(Instant::now() + wait).await,
+            Action::Rest => loop {
+                self.next_order().await;
+            },
+        }
+    }
+
+    async fn wait(&mut self, end: Instant) -> Event {
+        tokio::select! {
+            () = sleep_until(end) => Event::WaitOver,
+            event = self.next_order() => event,
+        }
+    }
+
+    /// Waits for an order that can be obeyed; the others are answered.
+    async fn next_order(&mut self) -> Event {
+        while let Some(Given { order, answer }) = self.orders.recv().await {
+            match self.machine.may_obey(order) {
+                Ok(()) => {
+                    self.obeying = Some(Obeying { answer, promoted: false });
+                    return Event::Ordered(order);
+                }
+                Err(obstacle) => {
+                    let _ = answer.send(Err(self.cannot(obstacle)));
+                }
             }
-            Action::Rest => std::future::pending().await,
+        }
+        // The service is gone, so nobody can order any more.
+        std::future::pending().await
+    }
+
+    /// Says what came of the order that was carried out, if one was.
+    fn report_order(&mut self) {
+        let Some(Obeying { answer, promoted }) = self.obeying.take() else {
+            return;
+        };
+        let outcome = match (promoted, self.chain()) {
+            (true, Some(chain)) => Ok(chain.serial()),
+            _ => Err(self.cannot("no new certificate is in use")),
+        };
+        let _ = answer.send(outcome);
+    }
+
+    fn cannot(&self, obstacle: &str) -> CallError {
+        match self.machine.problem() {
+            Some(problem) => CallError::new(ErrorKind::Failed, problem.message.clone()),
+            None => CallError::new(ErrorKind::NotReady, obstacle),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `GET /api/v1/device/self`: the server's view of this device, over mutual TLS.
+//! The connector's device API, over mutual TLS.
 
 use std::sync::Arc;
 
@@ -8,10 +8,11 @@ use rustls::ClientConfig;
 use serde::Deserialize;
 
 use crate::clock::Validity;
-use crate::peer::{Peer, PeerError};
+use crate::peer::{Body, Peer, PeerError};
 use crate::refusal::Rejection;
 
 const SELF_PATH: &str = "/api/v1/device/self";
+const TOKEN_PATH: &str = "/api/v1/device/token";
 
 /// What the server says about the device.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -42,14 +43,54 @@ pub enum Reply {
     Refused(Rejection),
 }
 
-/// Asks the server what it knows about the device.
-pub async fn ask_self(server: &HttpsOrigin, tls: Arc<ClientConfig>) -> Result<Reply, PeerError> {
-    let mut peer = Peer::connect(server, tls).await?;
-    let answer = peer.send(Method::GET, SELF_PATH, None).await?;
-    if answer.status != StatusCode::OK {
-        return Ok(Reply::Refused(Rejection::from_answer(&answer)));
+/// A token for a third party.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct IssuedToken {
+    /// A JWT.
+    pub token: String,
+    /// Its end, in seconds since 1970.
+    pub expires: u64,
+}
+
+/// The connector as one certificate sees it; clones share its TLS sessions.
+#[derive(Debug, Clone)]
+pub struct DeviceApi {
+    server: HttpsOrigin,
+    tls: Arc<ClientConfig>,
+}
+
+impl DeviceApi {
+    /// The API at this address, with this certificate.
+    pub fn new(server: HttpsOrigin, tls: Arc<ClientConfig>) -> Self {
+        Self { server, tls }
     }
-    let report = serde_json::from_slice(&answer.body)
-        .map_err(|error| peer.protocol(&format!("the report of {SELF_PATH}: {error}")))?;
-    Ok(Reply::Report { report, server_certificate: peer.certificate() })
+
+    /// Asks the server what it knows about the device.
+    pub async fn ask_self(&self) -> Result<Reply, PeerError> {
+        let mut peer = Peer::connect(&self.server, Arc::clone(&self.tls)).await?;
+        let answer = peer.send(Method::GET, SELF_PATH, None).await?;
+        if answer.status != StatusCode::OK {
+            return Ok(Reply::Refused(Rejection::from_answer(&answer)));
+        }
+        let report = serde_json::from_slice(&answer.body)
+            .map_err(|error| peer.protocol(&format!("the report of {SELF_PATH}: {error}")))?;
+        Ok(Reply::Report { report, server_certificate: peer.certificate() })
+    }
+
+    /// Asks for a token for an audience.
+    pub async fn ask_token(
+        &self,
+        audience: &str,
+    ) -> Result<Result<IssuedToken, Rejection>, PeerError> {
+        let mut peer = Peer::connect(&self.server, Arc::clone(&self.tls)).await?;
+        let content = serde_json::json!({ "audience": audience }).to_string().into_bytes();
+        let body = Body { media_type: "application/json", content };
+        let answer = peer.send(Method::POST, TOKEN_PATH, Some(body)).await?;
+        if answer.status != StatusCode::OK {
+            return Ok(Err(Rejection::from_answer(&answer)));
+        }
+        let issued = serde_json::from_slice(&answer.body)
+            .map_err(|error| peer.protocol(&format!("the answer of {TOKEN_PATH}: {error}")))?;
+        Ok(Ok(issued))
+    }
 }

@@ -6,6 +6,8 @@
 //! TPM                 open the credential; certify the key and quote the boot, bound to the nonce
 //! POST simpleenroll   certificate request with that evidence           -> certificate
 //! ```
+//!
+//! A renewal is the same with `simplereenroll`, over mutual TLS with the certificate in use.
 
 use std::sync::Arc;
 
@@ -30,6 +32,7 @@ use crate::tpm_owner::{TpmGone, TpmOwner};
 
 const NONCE_PATH: &str = "/.well-known/est/nonce";
 const ENROL_PATH: &str = "/.well-known/est/simpleenroll";
+const RENEW_PATH: &str = "/.well-known/est/simplereenroll";
 const REQUEST_TYPE: &str = "application/pkcs10";
 const PCRS: u8 = 24;
 
@@ -62,12 +65,32 @@ pub enum Decision {
     Refused(Rejection),
 }
 
+/// What the server is to take for the proof of who asks, beside the evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// The endorsement key (RFC 7030, section 4.2.1).
+    Enrol,
+    /// The certificate in use, shown in TLS (RFC 7030, section 4.2.2).
+    Renew,
+}
+
+impl Route {
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Enrol => ENROL_PATH,
+            Self::Renew => RENEW_PATH,
+        }
+    }
+}
+
 /// Everything that an enrolment needs.
 #[derive(Debug, Clone)]
 pub struct Enrolment {
     /// Where the server listens for enrolments.
     pub server: HttpsOrigin,
-    /// TLS without a client certificate.
+    /// How the certificate is asked for.
+    pub route: Route,
+    /// TLS, without a client certificate or with the one to be renewed, as the route needs it.
     pub tls: Arc<ClientConfig>,
     /// The TPM.
     pub tpm: TpmOwner,
@@ -110,7 +133,7 @@ impl Enrolment {
         let request = self.request(challenge, spki, *server.exporter()).await?;
         let content = BASE64_STANDARD.encode(request).into_bytes();
         let body = Body { media_type: REQUEST_TYPE, content };
-        let answer = server.send(Method::POST, ENROL_PATH, Some(body)).await?;
+        let answer = server.send(Method::POST, self.route.path(), Some(body)).await?;
         self.decision(&server, &answer)
     }
 

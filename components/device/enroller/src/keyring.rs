@@ -5,6 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use holdfast_tpm::KeyBlob;
 
+use crate::device_api::DeviceApi;
+
 /// What is there so far.
 #[derive(Debug, Clone, Default)]
 pub struct Keys {
@@ -14,6 +16,8 @@ pub struct Keys {
     pub audit: Option<Arc<KeyBlob>>,
     /// The accepted certificate and its issuers, in PEM.
     pub chain: Option<Arc<str>>,
+    /// The connector, spoken to with that certificate.
+    pub connector: Option<DeviceApi>,
 }
 
 /// A shared set of keys; clones share it.

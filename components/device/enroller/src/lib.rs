@@ -16,6 +16,7 @@ pub mod keyring;
 pub mod log;
 pub mod milestone;
 pub mod options;
+pub mod order;
 pub mod peer;
 pub mod recorder;
 pub mod recovery;

@@ -11,6 +11,11 @@ use crate::state::{Event, Problem};
 /// Longest text of a server that is shown.
 const LONGEST_TEXT: usize = 300;
 
+/// Refusals of a certificate, as opposed to refusals of the device, begin like this.
+const ABOUT_CERTIFICATE: &str = "certificate-";
+/// The attestation key is not that of the last enrolment.
+const AK_CHANGED: &str = "ak-changed";
+
 /// An answer that is not the one hoped for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
@@ -53,6 +58,19 @@ impl Rejection {
         }
     }
 
+    /// Whether the server refused the certificate that was shown, as opposed to the device.
+    pub fn is_about_certificate(&self) -> bool {
+        self.code.starts_with(ABOUT_CERTIFICATE)
+    }
+
+    /// Whether a renewal that was refused may succeed as an enrolment: the certificate or the
+    /// attestation key is not the one that the server knows, or it has no renewals.
+    pub fn may_enrol_instead(&self) -> bool {
+        self.is_about_certificate()
+            || self.code == AK_CHANGED
+            || self.status == StatusCode::NOT_FOUND.as_u16()
+    }
+
     /// The event for the state machine.
     pub fn into_event(self) -> Event {
         let problem = self.problem();
@@ -69,6 +87,11 @@ impl Rejection {
     }
 
     fn problem(&self) -> Problem {
+        Problem::new(self.code.clone(), self.message())
+    }
+
+    /// For people: what the server said, and what to do next.
+    pub fn message(&self) -> String {
         let verb = if self.status == StatusCode::ACCEPTED.as_u16() { "waits" } else { "refused" };
         let mut text = format!("the server {verb}: {}", self.code);
         if let Some(detail) = &self.detail {
@@ -82,7 +105,7 @@ impl Rejection {
         }
         text.push_str("; ");
         text.push_str(advice(Reason::from_code(&self.code)));
-        Problem::new(self.code.clone(), text)
+        text
     }
 }
 
@@ -219,6 +242,24 @@ mod tests {
         for (status, body, expected, code) in table {
             let event = Rejection::from_answer(&answer(status, &body, Some(9))).into_event();
             assert_eq!(kind(&event), (expected, code.to_owned()), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_refused_renewal_goes_on_as_an_enrolment_where_that_can_help() {
+        let table = [
+            (403, "certificate-superseded", true, true),
+            (403, "certificate-unknown", true, true),
+            (403, "ak-changed", false, true),
+            (404, "not-found", false, true),
+            (403, "suspended", false, false),
+            (403, "release-unknown", false, false),
+            (500, "server-error", false, false),
+        ];
+        for (status, code, about_certificate, instead) in table {
+            let rejection = Rejection::from_answer(&answer(status, &body(code), None));
+            assert_eq!(rejection.is_about_certificate(), about_certificate, "{code}");
+            assert_eq!(rejection.may_enrol_instead(), instead, "{code}");
         }
     }
 

@@ -17,6 +17,7 @@ use crate::disk::Folder;
 use crate::est;
 use crate::keyring::Keyring;
 use crate::options::{self, ConfigError, Options, Release};
+use crate::order::Orders;
 use crate::recorder::Recorder;
 use crate::recovery::HandOver;
 use crate::retry::SystemJitter;
@@ -70,6 +71,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let recorder = Recorder::new(DAEMON, Arc::<JournalSink>::clone(&sink)).map_err(unnamed)?;
     let guard = Guard::new(DAEMON, groups, sink).map_err(unnamed)?;
     let tpm = TpmOwner::start(options.tcti.clone()).map_err(RunError::Thread)?;
+    let (orders, given) = Orders::new();
     let service = Service::new(
         tpm.clone(),
         keyring.clone(),
@@ -79,6 +81,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         },
         status.clone(),
         Arc::clone(&clock),
+        orders,
     );
     let bus = |source| RunError::Bus {
         bus: options.bus.clone().unwrap_or_else(|| "of the system".to_owned()),
@@ -101,7 +104,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         (keyring.clone(), status.clone()),
         recorder.clone(),
     );
-    let parts = Parts { tpm: tpm.clone(), clock, status, keyring, recorder };
+    let parts = Parts { tpm: tpm.clone(), clock, status, keyring, recorder, orders: given };
     let agent = Agent::new(options, parts, store, settled);
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use holdfast_ipc::allow_list::SignScheme;
-use holdfast_ipc::identity::{IdentityBackend, StatusPublisher};
-use holdfast_ipc::{CallError, ErrorKind, Name};
+use holdfast_ipc::identity::{IdentityBackend, StatusPublisher, Token};
+use holdfast_ipc::{Audience, CallError, ErrorKind, Name};
 use holdfast_tpm::{BootPolicy, KeyBlob, SignatureScheme, TpmError};
 use zeroize::Zeroizing;
 
 use crate::check;
 use crate::clock::Clock;
 use crate::keyring::Keyring;
+use crate::order::{Order, Orders};
 use crate::tpm_owner::{JobError, TpmOwner};
 
 /// Name of the key whose certificate the device shows.
@@ -48,6 +49,7 @@ pub struct Service {
     boot_policy: BootPolicyFiles,
     status: StatusPublisher,
     clock: Arc<Clock>,
+    orders: Orders,
 }
 
 impl Service {
@@ -58,8 +60,9 @@ impl Service {
         boot_policy: BootPolicyFiles,
         status: StatusPublisher,
         clock: Arc<Clock>,
+        orders: Orders,
     ) -> Self {
-        Self { tpm, keyring, boot_policy, status, clock }
+        Self { tpm, keyring, boot_policy, status, clock, orders }
     }
 
     fn key(&self, name: &str) -> Result<Arc<KeyBlob>, CallError> {
@@ -136,6 +139,25 @@ impl IdentityBackend for Service {
             .ask(move |tpm| Ok(tpm.unseal(&policy, &blob)?))
             .await
             .map_err(|error| not_ours(&error))
+    }
+
+    async fn renew(&self) -> Result<String, CallError> {
+        self.orders.give(Order::Renew).await
+    }
+
+    async fn re_enroll(&self) -> Result<String, CallError> {
+        self.orders.give(Order::ReEnroll).await
+    }
+
+    async fn token(&self, audience: &Audience) -> Result<Token, CallError> {
+        let connector = self.keyring.keys().connector;
+        let connector = connector.ok_or_else(|| not_ready("the device has no certificate yet"))?;
+        let failed = |text: String| CallError::new(ErrorKind::Failed, text);
+        match connector.ask_token(audience.as_str()).await {
+            Ok(Ok(issued)) => Ok(Token { token: issued.token, expires: issued.expires }),
+            Ok(Err(rejection)) => Err(failed(rejection.message())),
+            Err(error) => Err(failed(error.to_string())),
+        }
     }
 
     async fn check(&self) -> Result<String, CallError> {

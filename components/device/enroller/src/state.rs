@@ -7,6 +7,7 @@ use std::time::Duration;
 
 pub use holdfast_ipc::identity::State;
 
+use crate::order::Order;
 use crate::retry::{Curve, Jitter};
 
 /// How often an active device asks the server whether it is still welcome.
@@ -89,6 +90,8 @@ pub enum Event {
     Promoted,
     /// The wait is over.
     WaitOver,
+    /// An operator cuts the wait short; [`Machine::may_obey`] has said yes.
+    Ordered(Order),
 }
 
 /// What to do next.
@@ -100,6 +103,8 @@ pub enum Action {
     Prepare,
     /// Run the attested enrolment and store the certificate as pending.
     Enrol,
+    /// The same, with the certificate in use as proof of who asks.
+    Renew,
     /// Ask `self` with the certificate held.
     Confirm,
     /// Put the pending identity in place.
@@ -118,8 +123,17 @@ pub struct Machine {
     failures: Failures,
     problem: Option<Problem>,
     online: bool,
-    /// An enrolment is under way while an accepted certificate is in use.
-    renewing: bool,
+    renewing: Renewing,
+}
+
+/// Whether a successor is asked for while an accepted certificate is in use, and by which proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Renewing {
+    No,
+    ByCertificate,
+    /// Also when the certificate was not taken: the TPM is known as well as it was on the first
+    /// boot.
+    ByEndorsementKey,
 }
 
 /// Failures in a row, counted per kind, since each kind has its own curve.
@@ -145,7 +159,7 @@ impl Machine {
             failures: Failures { local: 0, network: 0, refusal: 0 },
             problem: None,
             online: false,
-            renewing: false,
+            renewing: Renewing::No,
         }
     }
 
@@ -192,7 +206,7 @@ impl Machine {
             Event::ApprovalPending { problem, retry_after }
             | Event::Refused { problem, retry_after }
             | Event::Unreachable { problem, retry_after }
-                if self.renewing =>
+                if self.renewing != Renewing::No =>
             {
                 self.renewal_failed(problem, retry_after, jitter)
             }
@@ -202,7 +216,14 @@ impl Machine {
             Event::Refused { problem, retry_after } => {
                 self.refusal(State::Refused, problem, retry_after, jitter)
             }
-            Event::CertificateRejected(problem) if self.holding == Holding::Renewing => {
+            Event::CertificateRejected(_) if self.renewing == Renewing::ByCertificate => {
+                self.renewing = Renewing::ByEndorsementKey;
+                Action::Enrol
+            }
+            Event::CertificateRejected(problem)
+                if self.holding == Holding::Renewing
+                    || self.renewing == Renewing::ByEndorsementKey =>
+            {
                 self.renewal_failed(problem, None, jitter)
             }
             Event::CertificateRejected(problem) => {
@@ -218,12 +239,27 @@ impl Machine {
                 self.confirmed(jitter)
             }
             Event::WaitOver => self.resume(),
+            Event::Ordered(order) => self.ordered(order),
+        }
+    }
+
+    /// Whether an order can be carried out from here; otherwise what stands in its way.
+    pub fn may_obey(&self, order: Order) -> Result<(), &'static str> {
+        match (self.state, order) {
+            (
+                State::Uninitialised | State::Preparing | State::WaitingForSite | State::Faulted,
+                _,
+            ) => Err("the device is not ready to enrol"),
+            (State::Active, Order::Renew) | (_, Order::ReEnroll) => Ok(()),
+            (_, Order::Renew) => {
+                Err("there is no accepted certificate to renew; enrol anew: holdfast re-enroll")
+            }
         }
     }
 
     fn prepared(&mut self, holding: Holding) -> Action {
         self.failures = Failures::default();
-        self.renewing = false;
+        self.renewing = Renewing::No;
         self.holding = holding;
         match holding {
             Holding::Nothing => {
@@ -244,12 +280,12 @@ impl Machine {
     fn issued(&mut self) -> Action {
         // Refusals are forgotten only when the certificate has proved itself.
         self.failures = Failures { refusal: self.failures.refusal, ..Failures::default() };
-        if self.renewing {
-            self.renewing = false;
-            self.holding = Holding::Renewing;
-        } else {
+        if self.renewing == Renewing::No {
             self.holding = Holding::Pending;
             self.enter(State::Activating, None);
+        } else {
+            self.renewing = Renewing::No;
+            self.holding = Holding::Renewing;
         }
         Action::Confirm
     }
@@ -261,9 +297,35 @@ impl Machine {
         // What kept an earlier attempt from succeeding is shown until one succeeds.
         self.state = State::Active;
         self.online = true;
-        self.renewing = true;
+        self.renewing = Renewing::ByCertificate;
         self.failures = Failures { refusal: self.failures.refusal, ..Failures::default() };
-        Action::Enrol
+        Action::Renew
+    }
+
+    fn ordered(&mut self, order: Order) -> Action {
+        if self.may_obey(order).is_err() {
+            return self.resume();
+        }
+        // Whoever orders has looked at what failed before.
+        self.failures = Failures::default();
+        match (self.holding, order) {
+            // The successor is there already and only has to be tried.
+            (Holding::Renewing, Order::Renew) => Action::Confirm,
+            (Holding::Active, Order::Renew) => {
+                self.renewing = Renewing::ByCertificate;
+                Action::Renew
+            }
+            (Holding::Active | Holding::Renewing, Order::ReEnroll) => {
+                self.holding = Holding::Active;
+                self.renewing = Renewing::ByEndorsementKey;
+                Action::Enrol
+            }
+            (Holding::Nothing | Holding::Pending, _) => {
+                self.holding = Holding::Nothing;
+                self.state = State::Enrolling;
+                Action::Enrol
+            }
+        }
     }
 
     /// The certificate in use stays good: the device stays active and tries again later.
@@ -273,7 +335,7 @@ impl Machine {
         retry_after: Option<Duration>,
         jitter: &mut dyn Jitter,
     ) -> Action {
-        self.renewing = false;
+        self.renewing = Renewing::No;
         self.holding = Holding::Active;
         self.failures.refusal = self.failures.refusal.saturating_add(1);
         self.problem = Some(problem);
@@ -332,7 +394,7 @@ impl Machine {
 
     fn local_failure(&mut self, state: State, problem: Problem, jitter: &mut dyn Jitter) -> Action {
         self.online = false;
-        self.renewing = false;
+        self.renewing = Renewing::No;
         self.failures.local = self.failures.local.saturating_add(1);
         self.enter(state, Some(problem));
         Action::Wait(Curve::LOCAL.wait(self.failures.local, None, jitter))

@@ -23,11 +23,29 @@ pub fn anonymous(trust: &SiteTrust) -> Result<Arc<ClientConfig>, TrustError> {
     Ok(Arc::new(builder(trust)?.with_no_client_auth()))
 }
 
-/// TLS 1.3 with the device's certificate, whose key is in the TPM.
+/// TLS 1.3 with the device's certificate, whose key is in the TPM; sessions are resumed.
 pub fn mutual(
     trust: &SiteTrust,
     chain: &Chain,
     key: TpmKey,
+) -> Result<Arc<ClientConfig>, TrustError> {
+    authenticated(trust, chain, key, Resumption::in_memory_sessions(SESSIONS))
+}
+
+/// The same for renewals: evidence is bound to a connection, so each has a handshake of its own.
+pub fn mutual_without_resumption(
+    trust: &SiteTrust,
+    chain: &Chain,
+    key: TpmKey,
+) -> Result<Arc<ClientConfig>, TrustError> {
+    authenticated(trust, chain, key, Resumption::disabled())
+}
+
+fn authenticated(
+    trust: &SiteTrust,
+    chain: &Chain,
+    key: TpmKey,
+    resumption: Resumption,
 ) -> Result<Arc<ClientConfig>, TrustError> {
     let certificates = chain
         .to_der()
@@ -38,7 +56,7 @@ pub fn mutual(
     let certified = CertifiedKey::new(certificates, Arc::new(key));
     let mut config =
         builder(trust)?.with_client_cert_resolver(Arc::new(OneCertificate(Arc::new(certified))));
-    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    config.resumption = resumption;
     Ok(Arc::new(config))
 }
 

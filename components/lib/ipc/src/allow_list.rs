@@ -8,6 +8,10 @@
 //! schemes = ["rsa-pss-sha256"]
 //! units = ["holdfast-update.service", "holdfast-audit.service"]
 //!
+//! [[token]]
+//! audience = "https://telemetry.example"   # or "*": every audience that has no rule of its own
+//! units = ["telemetry.service"]
+//!
 //! [seal]
 //! role = "operator"
 //! units = []
@@ -17,7 +21,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::{Caller, Name, Role, identity::SealOwner};
+use crate::{Audience, Caller, Name, Role, identity::SealOwner};
 
 /// How a signature is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
@@ -83,6 +87,8 @@ pub struct IdentityPolicy {
     unit_proof: UnitProof,
     #[serde(default, rename = "sign")]
     sign: Vec<SignRule>,
+    #[serde(default, rename = "token")]
+    token: Vec<TokenRule>,
     #[serde(default)]
     seal: Parties,
 }
@@ -97,6 +103,19 @@ struct SignRule {
     #[serde(default)]
     units: Vec<String>,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenRule {
+    audience: Audience,
+    #[serde(default)]
+    role: Option<Role>,
+    #[serde(default)]
+    units: Vec<String>,
+}
+
+/// The rule for every audience that has none of its own.
+const ANY_AUDIENCE: &str = "*";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,6 +146,14 @@ pub enum PolicyError {
         /// What is wrong and what to write instead.
         problem: String,
     },
+    /// A rule that cannot mean what it says.
+    #[error("token rule for audience \"{audience}\": {problem}")]
+    Token {
+        /// Audience of the rule.
+        audience: String,
+        /// What is wrong and what to write instead.
+        problem: &'static str,
+    },
     /// A unit name that no unit can have.
     #[error("{0:?} is not the name of a service unit: expected name.service")]
     Unit(String),
@@ -154,7 +181,20 @@ impl IdentityPolicy {
                 return Err(rule_error(rule, "the key has a rule already: merge the two"));
             }
         }
-        let units = policy.sign.iter().flat_map(|rule| &rule.units).chain(&policy.seal.units);
+        for (index, rule) in policy.token.iter().enumerate() {
+            let problem = if rule.units.is_empty() && rule.role.is_none() {
+                "it allows nobody: name units or a role"
+            } else if policy.token[..index].iter().any(|earlier| earlier.audience == rule.audience)
+            {
+                "the audience has a rule already: merge the two"
+            } else {
+                continue;
+            };
+            return Err(PolicyError::Token { audience: rule.audience.to_string(), problem });
+        }
+        let units = policy.sign.iter().flat_map(|rule| &rule.units);
+        let units = units.chain(policy.token.iter().flat_map(|rule| &rule.units));
+        let units = units.chain(&policy.seal.units);
         for unit in units {
             let stem = unit.strip_suffix(".service").unwrap_or_default();
             if stem.is_empty() || stem.contains(['/', ' ']) {
@@ -175,6 +215,17 @@ impl IdentityPolicy {
         self.admit(caller, rule.role, &rule.units)
             .map(|_| ())
             .map_err(|reason| format!("key \"{key}\": {reason}"))
+    }
+
+    /// Whether the caller may have a token for this audience; otherwise the reason.
+    pub fn may_have_token(&self, caller: &Caller, audience: &Audience) -> Result<(), String> {
+        let rule_for = |name: &str| self.token.iter().find(|rule| rule.audience.as_str() == name);
+        let Some(rule) = rule_for(audience.as_str()).or_else(|| rule_for(ANY_AUDIENCE)) else {
+            return Err(format!("no rule allows tokens for \"{audience}\""));
+        };
+        self.admit(caller, rule.role, &rule.units)
+            .map(|_| ())
+            .map_err(|reason| format!("tokens for \"{audience}\": {reason}"))
     }
 
     /// Whether the caller may seal and unseal, and whose namespace he then works in; otherwise the
@@ -308,6 +359,37 @@ mod tests {
     }
 
     #[test]
+    fn who_may_have_a_token_for_whom() {
+        let policy = IdentityPolicy::parse(
+            "[[token]]\naudience = \"telemetry\"\nunits = [\"telemetry.service\"]\n\
+             [[token]]\naudience = \"*\"\nrole = \"admin\"\nunits = [\"agent.service\"]",
+        )
+        .unwrap();
+        let telemetry = Some(("telemetry.service", true));
+        let (none, operator, admin) = (None, Some(Role::Operator), Some(Role::Admin));
+        let table = [
+            (none, telemetry, "telemetry", true),
+            (none, Some(("telemetry.service", false)), "telemetry", false),
+            // A rule of its own takes an audience out of the general one.
+            (admin, None, "telemetry", false),
+            (none, Some(("agent.service", true)), "telemetry", false),
+            (none, Some(("agent.service", true)), "other", true),
+            (none, telemetry, "other", false),
+            (admin, None, "other", true),
+            (operator, None, "other", false),
+            (none, None, "other", false),
+        ];
+        for (role, unit, audience, allowed) in table {
+            let audience = Audience::new(audience).unwrap();
+            let result = policy.may_have_token(&caller(role, unit), &audience);
+            assert_eq!(result.is_ok(), allowed, "{role:?} {unit:?} {audience}: {result:?}");
+        }
+        let nobody = IdentityPolicy::parse("").unwrap();
+        let audience = Audience::new("other").unwrap();
+        assert!(nobody.may_have_token(&caller(admin, None), &audience).is_err());
+    }
+
+    #[test]
     fn viewers_and_signing_units_read() {
         let policy = IdentityPolicy::parse(POLICY).unwrap();
         assert!(policy.may_read(&caller(None, None)).is_err());
@@ -329,6 +411,9 @@ mod tests {
             (&rule("schemes = [\"rsa-pss-sha256\"]\nunits = [\"a\"]"), "a"),
             (&rule("schemes = [\"rsa-pss-sha256\"]\nunits = [\".service\"]"), ".service"),
             (&rule("schemes = [\"rsa-pss-sha256\"]\nroles = \"admin\""), "roles"),
+            ("[[token]]\naudience = \"a b\"\nrole = \"admin\"", "not an audience"),
+            ("[[token]]\naudience = \"a\"", "allows nobody"),
+            ("[[token]]\naudience = \"a\"\nunits = [\"a\"]", "a"),
             ("[seal]\nrole = \"root\"", "root"),
             ("unit_proof = \"none\"", "none"),
         ];

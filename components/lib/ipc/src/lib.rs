@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod allow_list;
+mod audience;
 pub mod audit;
 pub mod caller;
 pub mod error;
@@ -21,6 +22,7 @@ pub mod process;
 pub mod role;
 
 pub use allow_list::IdentityPolicy;
+pub use audience::Audience;
 pub use audit::{AuditSink, JournalSink};
 pub use caller::{Caller, Unit};
 pub use error::{CallError, ErrorKind};

@@ -1,4 +1,4 @@
-//! Detached signatures against PyJWT and OpenSSL as the independent side.
+//! Detached signatures against `PyJWT` and `OpenSSL` as the independent side.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::{Path, PathBuf};

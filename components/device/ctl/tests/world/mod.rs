@@ -9,10 +9,10 @@ use std::{
 
 use holdfast_audit_log::AuditRecord;
 use holdfast_ipc::{
-    AuditSink, CallError, ErrorKind, Guard, IdentityPolicy, Name, RoleGroups,
+    Audience, AuditSink, CallError, ErrorKind, Guard, IdentityPolicy, Name, RoleGroups,
     allow_list::SignScheme,
     audit::Recorded,
-    identity::{IdentityBackend, IdentityStatus, State, StatusPublisher, serve},
+    identity::{IdentityBackend, IdentityStatus, State, StatusPublisher, Token, serve},
 };
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
@@ -89,6 +89,21 @@ impl IdentityBackend for Software {
         Ok(Zeroizing::new(opened.map_err(|_| not_ours())?.to_vec()))
     }
 
+    async fn renew(&self) -> Result<String, CallError> {
+        Ok("0d0e0f".to_owned())
+    }
+
+    async fn re_enroll(&self) -> Result<String, CallError> {
+        Err(CallError::new(ErrorKind::Failed, "the server refused: suspended"))
+    }
+
+    async fn token(&self, audience: &Audience) -> Result<Token, CallError> {
+        if audience.as_str() == "telemetry" {
+            return Ok(Token { token: "e30.e30.c2ln".to_owned(), expires: 4_000_000_000 });
+        }
+        Err(CallError::new(ErrorKind::Failed, "the server refused: audience-not-allowed"))
+    }
+
     async fn check(&self) -> Result<String, CallError> {
         Ok(r#"[{"id":"identity-keys","outcome":"ok","text":"The keys are there."}]"#.to_owned())
     }
@@ -124,7 +139,11 @@ impl World {
         let gid = own_gid();
         let groups = RoleGroups { viewer: Some(gid), operator: Some(gid), admin: None };
         let guard = Guard::new("enroller", groups, Arc::new(Nowhere)).unwrap();
-        let policy = IdentityPolicy::parse("[seal]\nrole = \"operator\"").unwrap();
+        let policy = IdentityPolicy::parse(
+            "[[token]]\naudience = \"*\"\nrole = \"operator\"\n\
+             [[token]]\naudience = \"closed\"\nunits = [\"agent.service\"]\n[seal]\nrole = \"operator\"",
+        )
+        .unwrap();
         let (status, changes) = StatusPublisher::new(IdentityStatus {
             state: State::WaitingForApproval,
             edge_id: "EDGE-1".into(),

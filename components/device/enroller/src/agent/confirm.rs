@@ -7,7 +7,7 @@ use rustls::ClientConfig;
 
 use crate::certificate::Chain;
 use crate::clock::Validity;
-use crate::device_api::{self, Reply, SelfReport};
+use crate::device_api::{DeviceApi, Reply, SelfReport};
 use crate::recorder::ACTIVATE;
 use crate::state::{Event, Holding, Problem};
 use crate::store::Identity;
@@ -18,8 +18,6 @@ use super::problems::failed;
 
 /// The state in which the registry holds a device that is welcome.
 const WELCOME: &str = "active";
-/// Refusals of a certificate, as opposed to refusals of the device, begin like this.
-const ABOUT_CERTIFICATE: &str = "certificate-";
 
 /// A TLS configuration with one certificate, kept so that sessions can be resumed.
 pub(super) struct Session {
@@ -40,9 +38,8 @@ impl Agent {
     }
 
     async fn try_confirm(&mut self) -> Result<Event, Event> {
-        let site = self.site.clone().ok_or_else(|| failed("site-missing", &"no site"))?;
-        let (chain, tls) = self.mutual_tls()?;
-        match device_api::ask_self(&site.site.connector.device_url, tls).await? {
+        let (chain, connector) = self.connector()?;
+        match connector.ask_self().await? {
             Reply::Report { report, server_certificate } => {
                 self.take_time(report.time, server_certificate)?;
                 let renewal = chain.renewal().map_err(|error| failed("state-damaged", &error))?;
@@ -54,7 +51,7 @@ impl Agent {
             }
             Reply::Refused(rejection) => {
                 self.last_request_id.clone_from(&rejection.request_id);
-                let about_certificate = rejection.code.starts_with(ABOUT_CERTIFICATE);
+                let about_certificate = rejection.is_about_certificate();
                 Ok(match rejection.into_event() {
                     Event::Refused { problem, .. } if about_certificate => {
                         Event::CertificateRejected(problem)
@@ -66,9 +63,6 @@ impl Agent {
     }
 
     fn mutual_tls(&mut self) -> Result<(Chain, Arc<ClientConfig>), Event> {
-        let Some(site) = &self.site else {
-            return Err(failed("not-prepared", &"nothing is prepared yet"));
-        };
         let (key, chain) = match (self.machine.holding(), &self.held.pending, &self.held.active) {
             (Holding::Pending | Holding::Renewing, Some(pending), _) => {
                 (&pending.key, pending.chain.as_ref())
@@ -77,18 +71,44 @@ impl Agent {
             _ => return Err(failed("not-prepared", &"no certificate is held")),
         };
         let chain = chain.cloned().ok_or_else(|| failed("not-prepared", &"no certificate"))?;
+        let blob = Arc::new(KeyBlob::from_pem(key)?);
+        let tls = self.session(&chain, &blob)?;
+        Ok((chain, tls))
+    }
+
+    /// The TLS configuration of a certificate, kept while it is the one in use, so that its
+    /// sessions can be resumed and the TPM need not sign each time.
+    fn session(&mut self, chain: &Chain, key: &Arc<KeyBlob>) -> Result<Arc<ClientConfig>, Event> {
         let unusable = |error: &dyn std::fmt::Display| failed("state-damaged", &error.to_string());
         let thumbprint = chain.thumbprint().map_err(|error| unusable(&error))?;
         if let Some(session) = &self.session
             && session.thumbprint == thumbprint
         {
-            return Ok((chain, Arc::clone(&session.tls)));
+            return Ok(Arc::clone(&session.tls));
         }
-        let blob = Arc::new(KeyBlob::from_pem(key)?);
-        let tls = tls::mutual(&site.trust, &chain, TpmKey::new(self.tpm.clone(), blob))
+        let site = self.site.as_ref().ok_or_else(|| failed("site-missing", &"no site"))?;
+        let tls = tls::mutual(&site.trust, chain, TpmKey::new(self.tpm.clone(), Arc::clone(key)))
             .map_err(|error| unusable(&error))?;
         self.session = Some(Session { thumbprint, tls: Arc::clone(&tls) });
-        Ok((chain, tls))
+        Ok(tls)
+    }
+
+    /// The connector as this certificate sees it.
+    pub(super) fn session_for(
+        &mut self,
+        chain: &Chain,
+        key: &Arc<KeyBlob>,
+    ) -> Result<DeviceApi, Event> {
+        let tls = self.session(chain, key)?;
+        let site = self.site.as_ref().ok_or_else(|| failed("site-missing", &"no site"))?;
+        Ok(DeviceApi::new(site.site.connector.device_url.clone(), tls))
+    }
+
+    /// The connector as the certificate on trial sees it.
+    fn connector(&mut self) -> Result<(Chain, DeviceApi), Event> {
+        let (chain, tls) = self.mutual_tls()?;
+        let site = self.site.as_ref().ok_or_else(|| failed("site-missing", &"no site"))?;
+        Ok((chain, DeviceApi::new(site.site.connector.device_url.clone(), tls)))
     }
 
     fn take_time(&mut self, time: u64, server_certificate: Validity) -> Result<(), Event> {
@@ -123,7 +143,8 @@ impl Agent {
             return Err(failed("not-prepared", &"no certificate is held"));
         };
         let key = Arc::new(KeyBlob::from_pem(&identity.key)?);
-        self.hand_out(key, &identity.chain)?;
+        let connector = self.session_for(&identity.chain, &key)?;
+        self.hand_out(key, &identity.chain, connector)?;
         let serial = identity.chain.serial();
         let arguments: [&[u8]; 1] = [serial.as_bytes()];
         self.recorder.done(ACTIVATE, identity.chain.device_id(), &arguments).await;
@@ -132,11 +153,17 @@ impl Agent {
     }
 
     /// Lets other services use the identity.
-    pub(super) fn hand_out(&self, key: Arc<KeyBlob>, chain: &Chain) -> Result<(), Event> {
+    pub(super) fn hand_out(
+        &self,
+        key: Arc<KeyBlob>,
+        chain: &Chain,
+        connector: DeviceApi,
+    ) -> Result<(), Event> {
         let pem = chain.to_pem().map_err(|error| failed("state-damaged", &error))?;
         self.keyring.update(|keys| {
             keys.device = Some(key);
             keys.chain = Some(pem.into());
+            keys.connector = Some(connector);
         });
         Ok(())
     }

@@ -3,31 +3,34 @@
 use std::sync::Arc;
 
 use holdfast_tpm::{KeyBlob, SignatureMode, Tpm};
+use rustls::ClientConfig;
 
 use crate::certificate::Chain;
-use crate::est::{Decision, Enrolment};
+use crate::est::{Decision, Enrolment, Route};
 use crate::milestone::{self, Milestone};
 use crate::recorder::ENROL;
 use crate::state::{Event, Problem};
 use crate::store::Pending;
-use crate::tls;
+use crate::tls::{self, TpmKey};
+use crate::trust::SiteTrust;
 
 use super::Agent;
 use super::problems::failed;
 
 impl Agent {
-    pub(super) async fn enrol(&mut self) -> Event {
-        self.try_enrol().await.unwrap_or_else(|event| event)
+    pub(super) async fn enrol(&mut self, route: Route) -> Event {
+        self.try_enrol(route).await.unwrap_or_else(|event| event)
     }
 
-    async fn try_enrol(&mut self) -> Result<Event, Event> {
+    async fn try_enrol(&mut self, route: Route) -> Result<Event, Event> {
         let (Some(site), Some(device)) = (self.site.clone(), self.device.clone()) else {
             return Err(failed("not-prepared", &"nothing is prepared yet"));
         };
         let device_key = self.pending_key().await?;
         let enrolment = Enrolment {
             server: site.site.connector.enrol_url.clone(),
-            tls: tls::anonymous(&site.trust).map_err(|error| failed("tls-failed", &error))?,
+            route,
+            tls: self.enrolment_tls(route, &site.trust)?,
             tpm: self.tpm.clone(),
             edge_id: device.edge_id,
             ek: device.ek,
@@ -47,9 +50,30 @@ impl Agent {
             }
             Decision::Refused(rejection) => {
                 self.last_request_id.clone_from(&rejection.request_id);
-                Ok(rejection.into_event())
+                let without_certificate = route == Route::Renew && rejection.may_enrol_instead();
+                Ok(match rejection.into_event() {
+                    Event::Refused { problem, .. } if without_certificate => {
+                        Event::CertificateRejected(problem)
+                    }
+                    event => event,
+                })
             }
         }
+    }
+
+    fn enrolment_tls(&self, route: Route, trust: &SiteTrust) -> Result<Arc<ClientConfig>, Event> {
+        let tls = match (route, &self.held.active) {
+            (Route::Enrol, _) => tls::anonymous(trust),
+            (Route::Renew, Some(active)) => {
+                let key = Arc::new(KeyBlob::from_pem(&active.key)?);
+                let key = TpmKey::new(self.tpm.clone(), key);
+                tls::mutual_without_resumption(trust, &active.chain, key)
+            }
+            (Route::Renew, None) => {
+                return Err(failed("not-prepared", &"no certificate is held"));
+            }
+        };
+        tls.map_err(|error| failed("tls-failed", &error))
     }
 
     /// The key to be certified: the one that is waiting for its certificate, or a new one.

@@ -141,7 +141,8 @@ impl Agent {
             tracing::warn!("the certificate has expired; the device enrols anew");
             return Ok(false);
         }
-        self.hand_out(key, &active.chain)?;
+        let connector = self.session_for(&active.chain, &key)?;
+        self.hand_out(key, &active.chain, connector)?;
         Ok(true)
     }
 

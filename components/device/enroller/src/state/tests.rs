@@ -185,25 +185,48 @@ fn renewal_keeps_the_device_active() {
         vec![
             Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
             Row(Event::Prepared(Holding::Active), State::Active, Action::Confirm),
-            Row(Event::RenewalDue, State::Active, Action::Enrol),
+            Row(Event::RenewalDue, State::Active, Action::Renew),
             Row(unreachable_server(), State::Active, wait(1)),
             Row(Event::WaitOver, State::Active, Action::Confirm),
-            Row(Event::RenewalDue, State::Active, Action::Enrol),
+            Row(Event::RenewalDue, State::Active, Action::Renew),
             Row(refused("release-unknown"), State::Active, wait(2)),
             Row(Event::WaitOver, State::Active, Action::Confirm),
-            Row(Event::RenewalDue, State::Active, Action::Enrol),
+            Row(Event::RenewalDue, State::Active, Action::Renew),
             Row(Event::Issued, State::Active, Action::Confirm),
             Row(unreachable_server(), State::Active, wait(1)),
             Row(Event::WaitOver, State::Active, Action::Confirm),
             Row(Event::CertificateRejected(problem("unknown")), State::Active, wait(4)),
             Row(Event::WaitOver, State::Active, Action::Confirm),
-            Row(Event::RenewalDue, State::Active, Action::Enrol),
+            Row(Event::RenewalDue, State::Active, Action::Renew),
             Row(Event::Issued, State::Active, Action::Confirm),
             Row(Event::Confirmed, State::Active, Action::Promote),
             Row(Event::Promoted, State::Active, wait(990)),
         ],
     );
     assert_eq!(machine.holding(), Holding::Active);
+    assert_eq!(machine.problem(), None);
+}
+
+#[test]
+fn a_renewal_whose_certificate_is_not_taken_goes_on_by_endorsement_key() {
+    let rejected = || Event::CertificateRejected(problem("certificate-superseded"));
+    let machine = run(
+        "renewal by endorsement key",
+        vec![
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Active), State::Active, Action::Confirm),
+            Row(Event::RenewalDue, State::Active, Action::Renew),
+            Row(rejected(), State::Active, Action::Enrol),
+            // Not for ever: who refuses both ways is asked again later.
+            Row(rejected(), State::Active, wait(1)),
+            Row(Event::WaitOver, State::Active, Action::Confirm),
+            Row(Event::RenewalDue, State::Active, Action::Renew),
+            Row(rejected(), State::Active, Action::Enrol),
+            Row(Event::Issued, State::Active, Action::Confirm),
+            Row(Event::Confirmed, State::Active, Action::Promote),
+            Row(Event::Promoted, State::Active, wait(990)),
+        ],
+    );
     assert_eq!(machine.problem(), None);
 }
 
@@ -220,6 +243,107 @@ fn a_renewal_cut_short_goes_on_after_a_reboot() {
             Row(Event::Promoted, State::Active, wait(990)),
         ],
     );
+}
+
+#[test]
+fn an_ordered_renewal_runs_at_once_and_its_failure_changes_nothing() {
+    let machine = run(
+        "ordered renewal",
+        vec![
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Active), State::Active, Action::Confirm),
+            Row(Event::Confirmed, State::Active, wait(990)),
+            Row(Event::Ordered(Order::Renew), State::Active, Action::Renew),
+            Row(refused("release-unknown"), State::Active, wait(1)),
+            Row(Event::Ordered(Order::Renew), State::Active, Action::Renew),
+            Row(Event::Issued, State::Active, Action::Confirm),
+            Row(unreachable_server(), State::Active, wait(1)),
+            // The successor is held: it is tried, not replaced.
+            Row(Event::Ordered(Order::Renew), State::Active, Action::Confirm),
+            Row(Event::Confirmed, State::Active, Action::Promote),
+            Row(Event::Promoted, State::Active, wait(990)),
+        ],
+    );
+    assert_eq!(machine.problem(), None);
+}
+
+#[test]
+fn an_ordered_enrolment_starts_from_wherever_the_device_waits() {
+    run(
+        "from active",
+        vec![
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Active), State::Active, Action::Confirm),
+            Row(Event::Confirmed, State::Active, wait(990)),
+            Row(Event::Ordered(Order::ReEnroll), State::Active, Action::Enrol),
+            Row(Event::Issued, State::Active, Action::Confirm),
+            Row(Event::Confirmed, State::Active, Action::Promote),
+            Row(Event::Promoted, State::Active, wait(990)),
+        ],
+    );
+    let machine = run(
+        "suspended with a certificate",
+        vec![
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Active), State::Active, Action::Confirm),
+            Row(refused("suspended"), State::Refused, wait(1)),
+            Row(Event::Ordered(Order::ReEnroll), State::Refused, Action::Enrol),
+            Row(refused("suspended"), State::Refused, wait(1)),
+            Row(Event::WaitOver, State::Refused, Action::Confirm),
+        ],
+    );
+    assert_eq!(machine.holding(), Holding::Active, "the certificate was lost");
+    run(
+        "refused without a certificate",
+        vec![
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Nothing), State::Enrolling, Action::Enrol),
+            Row(refused("not-accepted"), State::Refused, wait(1)),
+            Row(Event::Ordered(Order::ReEnroll), State::Enrolling, Action::Enrol),
+        ],
+    );
+    run(
+        "with one that was never tried",
+        vec![
+            Row(Event::SiteLoaded, State::Preparing, Action::Prepare),
+            Row(Event::Prepared(Holding::Pending), State::Activating, Action::Confirm),
+            Row(unreachable_server(), State::WaitingForNetwork, wait(1)),
+            Row(Event::Ordered(Order::ReEnroll), State::Enrolling, Action::Enrol),
+        ],
+    );
+}
+
+#[test]
+fn orders_are_obeyed_where_they_can_be() {
+    let reach = |events: &[Event]| {
+        let mut machine = Machine::new();
+        for event in events {
+            machine.step(event.clone(), &mut highest);
+        }
+        machine
+    };
+    let prepared = |holding, more: &[Event]| {
+        reach(&[&[Event::SiteLoaded, Event::Prepared(holding)], more].concat())
+    };
+    let broken = Event::Broken(problem("foreign-tpm"));
+    let table = [
+        (reach(&[Event::Started]), false, false),
+        (reach(&[Event::SiteUnusable(problem("site-missing"))]), false, false),
+        (reach(&[Event::SiteLoaded]), false, false),
+        (reach(&[Event::SiteLoaded, broken]), false, false),
+        (prepared(Holding::Nothing, &[unreachable_server()]), false, true),
+        (prepared(Holding::Nothing, &[approval(9)]), false, true),
+        (prepared(Holding::Pending, &[unreachable_server()]), false, true),
+        (prepared(Holding::Active, &[refused("suspended")]), false, true),
+        (prepared(Holding::Active, &[Event::Confirmed]), true, true),
+        (prepared(Holding::Active, &[unreachable_server()]), true, true),
+        (prepared(Holding::Renewing, &[unreachable_server()]), true, true),
+    ];
+    for (machine, renew, re_enroll) in table {
+        let shown = format!("{} {:?}", machine.state(), machine.holding());
+        assert_eq!(machine.may_obey(Order::Renew).is_ok(), renew, "{shown}");
+        assert_eq!(machine.may_obey(Order::ReEnroll).is_ok(), re_enroll, "{shown}");
+    }
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -254,6 +378,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::RenewalDue),
         Just(Event::Promoted),
         Just(Event::WaitOver),
+        Just(Event::Ordered(Order::Renew)),
+        Just(Event::Ordered(Order::ReEnroll)),
     ]
 }
 
@@ -284,9 +410,16 @@ proptest! {
                 prop_assert!(wait <= Duration::from_secs(27 * 3600));
             }
             if action == Action::Enrol {
-                let renewing = machine.state() == State::Active;
-                let expected = if renewing { Holding::Active } else { Holding::Nothing };
-                prop_assert_eq!(machine.holding(), expected);
+                match machine.state() {
+                    State::Active => prop_assert_eq!(machine.holding(), Holding::Active),
+                    State::Enrolling => prop_assert_eq!(machine.holding(), Holding::Nothing),
+                    // Ordered, while the certificate in use is refused or cannot be tried.
+                    _ => prop_assert_eq!(machine.holding(), Holding::Active),
+                }
+            }
+            if action == Action::Renew {
+                prop_assert_eq!(machine.state(), State::Active);
+                prop_assert_eq!(machine.holding(), Holding::Active);
             }
             if action == Action::Promote {
                 let untried = matches!(machine.holding(), Holding::Pending | Holding::Renewing);

@@ -14,7 +14,7 @@ use holdfast_cloud::clock::{Clock as _, ManualClock};
 use holdfast_cloud::data::DataFolder;
 use holdfast_cloud::est::EnrolmentRates;
 use holdfast_cloud::server::{Configuration, Server};
-use holdfast_cloud::store::DeviceFilter;
+use holdfast_cloud::store::{AuditFilter, DeviceFilter};
 use holdfast_cloud::tls::{
     Listener, Rate, ServerIdentity, Timeouts, device_config, enrolment_config,
 };
@@ -56,7 +56,7 @@ impl TimeProvider for CloudTime {
 
 const ANYWHERE: &str = "127.0.0.1:0";
 const GENEROUS: Rate = Rate { burst: 10_000, per_minute: 10_000 };
-const RATES: EnrolmentRates = EnrolmentRates { source: GENEROUS, device: GENEROUS };
+pub const GENEROUS_RATES: EnrolmentRates = EnrolmentRates { source: GENEROUS, device: GENEROUS };
 const TIMEOUTS: Timeouts =
     Timeouts { handshake: Duration::from_secs(60), idle: Duration::from_secs(60) };
 
@@ -88,7 +88,9 @@ impl Cloud {
 
     /// Moves on by some days: the server stops and comes back later, at the same addresses.
     pub async fn travel(&mut self, days: i64) {
-        self.stop().await;
+        if self.server.is_some() {
+            self.stop().await;
+        }
         self.clock.advance(days * 86_400);
         let server = self.serve([ANYWHERE.parse().unwrap(); 3]).await;
         let app = server.app();
@@ -102,7 +104,7 @@ impl Cloud {
 
         let mut est_tls = enrolment_config(Arc::clone(&identity), &anchors).unwrap();
         est_tls.time_provider = time.clone();
-        let est_router = est::router(app, RATES);
+        let est_router = est::router(app, GENEROUS_RATES);
         let est =
             Listener::<est::Session>::bind("est", self.addresses[0], est_tls, est_router, TIMEOUTS);
         let mut device_tls = device_config(identity, &anchors).unwrap();
@@ -127,7 +129,7 @@ impl Cloud {
             public: None,
             names: names(),
             passphrases: Passphrases::default(),
-            rates: RATES,
+            rates: GENEROUS_RATES,
         };
         Server::start(configuration, self.clock.clone()).await.unwrap()
     }
@@ -142,63 +144,17 @@ impl Cloud {
 
     /// Publishes a release and makes a site configuration.
     pub async fn make_site(&self) -> PathBuf {
-        let release = self.path("release.json");
-        let measurement = ReleaseMeasurement {
-            format: ReleaseMeasurement::FORMAT,
-            name: "holdfast".into(),
-            version: "0.1.0".into(),
-            profile: "release".into(),
-            security_version: 1,
-            pcr11: vec![PhaseMeasurement { phase: "enter-initrd".into(), sha256: kernel_pcr() }],
-            uki_sha256: [1; 32],
-            root_hash: [2; 32],
-        };
-        std::fs::write(&release, serde_json::to_vec(&measurement).unwrap()).unwrap();
-        self.operate(&["release", "publish", release.to_str().unwrap()]).await;
-
-        let key = self.path("site-signing.key");
-        let pem = p256::SecretKey::random(&mut rand_core::OsRng)
-            .to_pkcs8_pem(p256::pkcs8::LineEnding::LF)
-            .unwrap();
-        std::fs::write(&key, pem.as_bytes()).unwrap();
-        let site = self.path("site.toml");
-        let [enrol_url, device_url, _] = self.addresses.map(|address| format!("https://{address}"));
-        self.operate(&[
-            "site",
-            "new",
-            "--tenant",
-            "demo",
-            "--edge-id-source",
-            "dmi-serial",
-            "--enrol-url",
-            &enrol_url,
-            "--device-url",
-            &device_url,
-            "--key",
-            key.to_str().unwrap(),
-            "--out",
-            site.to_str().unwrap(),
-        ])
-        .await;
-        site
+        make_site(self.folder.path(), &self.data(), self.addresses[0], self.addresses[1]).await
     }
 
     /// Runs a command of `holdfast-cloud`, which must succeed.
     pub async fn operate(&self, arguments: &[&str]) {
-        let data = self.data();
-        let program = ["holdfast-cloud", "--data", data.to_str().unwrap()];
-        let all = program.iter().chain(arguments);
-        let code = run(Arguments::try_parse_from(all).unwrap()).await;
-        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS), "{arguments:?}");
+        operate(&self.data(), arguments).await;
     }
 
     /// Asks the management API.
     pub async fn get(&self, path: &str) -> Value {
-        let folder = DataFolder::at(&self.data());
-        let root = std::fs::read(folder.root_certificate()).unwrap();
-        let key = std::fs::read_to_string(folder.admin_key()).unwrap();
-        let server = format!("https://{}", self.addresses[2]);
-        Client::new(&server, &root, key.trim()).unwrap().get(path).await.unwrap()
+        get(&self.data(), path).await
     }
 
     /// The devices of the registry, as (device id, state).
@@ -212,6 +168,14 @@ impl Cloud {
             .collect()
     }
 
+    /// How often the audit has an action.
+    pub async fn acts(&self, action: &str) -> usize {
+        let store = &self.server.as_ref().unwrap().app().store;
+        let filter = AuditFilter { limit: 1000, ..AuditFilter::default() };
+        let records = store.audit_records(filter).await.unwrap();
+        records.iter().filter(|stored| stored.record.action().as_str() == action).count()
+    }
+
     fn data(&self) -> PathBuf {
         self.path("data")
     }
@@ -219,6 +183,59 @@ impl Cloud {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+/// Publishes a release and makes a site configuration with these addresses, in `folder`.
+pub async fn make_site(folder: &Path, data: &Path, est: SocketAddr, device: SocketAddr) -> PathBuf {
+    let release = folder.join("release.json");
+    let measurement = ReleaseMeasurement {
+        format: ReleaseMeasurement::FORMAT,
+        name: "holdfast".into(),
+        version: "0.1.0".into(),
+        profile: "release".into(),
+        security_version: 1,
+        pcr11: vec![PhaseMeasurement { phase: "enter-initrd".into(), sha256: kernel_pcr() }],
+        uki_sha256: [1; 32],
+        root_hash: [2; 32],
+    };
+    std::fs::write(&release, serde_json::to_vec(&measurement).unwrap()).unwrap();
+    operate(data, &["release", "publish", release.to_str().unwrap()]).await;
+
+    let key = folder.join("site-signing.key");
+    let pem = p256::SecretKey::random(&mut rand_core::OsRng)
+        .to_pkcs8_pem(p256::pkcs8::LineEnding::LF)
+        .unwrap();
+    std::fs::write(&key, pem.as_bytes()).unwrap();
+    let site = folder.join("site.toml");
+    let [enrol_url, device_url] = [est, device].map(|address| format!("https://{address}"));
+    let arguments = [
+        ["site", "new"],
+        ["--tenant", "demo"],
+        ["--edge-id-source", "dmi-serial"],
+        ["--enrol-url", &enrol_url],
+        ["--device-url", &device_url],
+        ["--key", key.to_str().unwrap()],
+        ["--out", site.to_str().unwrap()],
+    ];
+    operate(data, arguments.as_flattened()).await;
+    site
+}
+
+/// Runs a command of `holdfast-cloud` on a data folder, which must succeed.
+pub async fn operate(data: &Path, arguments: &[&str]) {
+    let program = ["holdfast-cloud", "--data", data.to_str().unwrap()];
+    let all = program.iter().chain(arguments);
+    let code = run(Arguments::try_parse_from(all).unwrap()).await;
+    assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS), "{arguments:?}");
+}
+
+/// Asks the management API of the server with this data folder.
+pub async fn get(data: &Path, path: &str) -> Value {
+    let folder = DataFolder::at(data);
+    let root = std::fs::read(folder.root_certificate()).unwrap();
+    let key = std::fs::read_to_string(folder.admin_key()).unwrap();
+    let server = format!("https://{}", folder.read_endpoints().unwrap().management);
+    Client::new(&server, &root, key.trim()).unwrap().get(path).await.unwrap()
 }
 
 /// The value of PCR 11 after [`KERNEL_PCR`] was extended into it.

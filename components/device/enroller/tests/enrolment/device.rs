@@ -46,6 +46,8 @@ impl Device {
             "unit_proof = \"pid\"\n\
              [[sign]]\nkey = \"device\"\nschemes = [\"rsa-pss-sha256\"]\nrole = \"admin\"\n\
              [[sign]]\nkey = \"audit\"\nschemes = [\"ecdsa-p256-sha256\"]\nrole = \"admin\"\n\
+             [[token]]\naudience = \"*\"\nrole = \"admin\"\n\
+             [[token]]\naudience = \"units-only\"\nunits = [\"agent.service\"]\n\
              [seal]\nrole = \"operator\"\n",
         )
         .unwrap();

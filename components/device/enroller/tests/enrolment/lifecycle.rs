@@ -113,30 +113,6 @@ async fn keys_sign_for_those_who_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_whose_certificate_expired_in_a_drawer_comes_back_by_itself() {
-    let mut cloud = Cloud::start().await;
-    let site = cloud.make_site().await;
-    let device = Device::new("SN-0003", &site);
-    registered(&cloud, &device, "SN-0003").await;
-    let daemon = device.start();
-    let device_id = daemon.wait_for("active").field("device_id").to_owned();
-    daemon.stop();
-    let first = device.read_state("device.crt");
-
-    // Longer than the certificate's and the server's; the image is younger than both.
-    cloud.travel(400).await;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    device.set_build_time(now.as_secs() + 399 * DAY);
-
-    let daemon = device.start();
-    assert_eq!(daemon.wait_for("enrolled").field("device_id"), device_id);
-    assert_eq!(daemon.wait_for("active").field("offline"), "false");
-    assert_ne!(device.read_state("device.crt"), first);
-    assert_eq!(cloud.devices().await, [(device_id, "active".to_owned())]);
-    daemon.stop();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_server_certificate_newer_than_the_image_and_the_clock_is_accepted() {
     let mut cloud = Cloud::start().await;
     let site = cloud.make_site().await;
@@ -177,6 +153,46 @@ async fn a_certificate_is_renewed_in_time_with_a_new_key_while_the_device_stays_
     assert_ne!(device.read_state("device.tss"), key);
     assert_ne!(device.read_state("device.crt"), certificate);
     assert_eq!(cloud.devices().await, [(device_id, "active".to_owned())]);
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_renews_and_enrols_anew_over_the_bus() {
+    let mut cloud = Cloud::start().await;
+    let site = cloud.make_site().await;
+    let device = Device::new("SN-0007", &site);
+    registered(&cloud, &device, "SN-0007").await;
+    cloud.operate(&["device", "suspend", "SN-0007"]).await;
+    let daemon = device.start();
+    daemon.wait_for("refused");
+    let identity = device.bus.identity().await;
+    let error = identity.renew().await.unwrap_err().to_string();
+    assert!(error.contains("the server refused: suspended"), "{error}");
+
+    // The cause is gone; nobody waits for the next attempt.
+    cloud.operate(&["device", "resume", "SN-0007"]).await;
+    let mut serials = vec![identity.re_enroll().await.unwrap()];
+    let mut renewals = identity.receive_certificate_renewed().await.unwrap();
+    for renew in [true, false] {
+        let serial = if renew { identity.renew().await } else { identity.re_enroll().await };
+        let serial = serial.unwrap();
+        let chain = Chain::from_pem(&identity.get_certificate_chain().await.unwrap()).unwrap();
+        assert_eq!(chain.serial(), serial);
+        let announced = tokio::time::timeout(Duration::from_secs(60), renewals.next()).await;
+        assert_eq!(*announced.unwrap().unwrap().args().unwrap().serial(), serial);
+        serials.push(serial);
+    }
+    serials.sort_unstable();
+    serials.dedup();
+    assert_eq!(serials.len(), 3, "a certificate came twice");
+    assert_eq!(identity.state().await.unwrap(), "active");
+
+    let certificate = device.read_state("device.crt");
+    cloud.stop().await;
+    let error = identity.renew().await.unwrap_err().to_string();
+    assert!(error.contains("cannot reach"), "{error}");
+    assert_eq!(identity.state().await.unwrap(), "active");
+    assert_eq!(device.read_state("device.crt"), certificate);
     daemon.stop();
 }
 

@@ -4,11 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bus;
+mod clocks;
 mod cloud;
 mod device;
 mod foreign;
+mod forwarder;
 mod interruption;
+mod killed;
 mod lifecycle;
 mod recovery;
 mod refusals;
 mod sealing;
+mod tokens;

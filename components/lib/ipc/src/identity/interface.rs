@@ -8,7 +8,7 @@ use super::{
     BUS_NAME, IdentityBackend, OBJECT_PATH, StatusPublisher, publish::Changes, seal_scope,
 };
 use crate::{
-    Call, CallError, ErrorKind, Guard, IdentityPolicy, Name, Role, allow_list::SignScheme,
+    Audience, Call, CallError, ErrorKind, Guard, IdentityPolicy, Name, Role, allow_list::SignScheme,
 };
 
 pub(super) use Identity1Signals as Signals;
@@ -137,6 +137,52 @@ impl<B: IdentityBackend> Identity1<B> {
             }
             let wrapped = self.backend.unseal(&sealed).await?;
             seal_scope::unwrap(&owner, &name, &wrapped).map(|plaintext| plaintext.to_vec())
+        };
+        self.guard.answer(&call, &caller, decision, operation).await
+    }
+
+    #[zbus(out_args("serial"))]
+    async fn renew(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<String, CallError> {
+        let call = Call { action: "identity.renew", target: "", arguments: &[] };
+        let caller = self.guard.caller(connection, &header, &call).await?;
+        let decision = caller.require(Role::Operator);
+        self.guard.change(&call, &caller, decision, self.backend.renew()).await
+    }
+
+    #[zbus(out_args("serial"))]
+    async fn re_enroll(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<String, CallError> {
+        let call = Call { action: "identity.re-enroll", target: "", arguments: &[] };
+        let caller = self.guard.caller(connection, &header, &call).await?;
+        let decision = caller.require(Role::Operator);
+        self.guard.change(&call, &caller, decision, self.backend.re_enroll()).await
+    }
+
+    #[zbus(out_args("token", "expires"))]
+    async fn get_token(
+        &self,
+        audience: String,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(String, u64), CallError> {
+        let arguments: [&[u8]; 1] = [audience.as_bytes()];
+        let call = Call { action: "identity.token", target: &audience, arguments: &arguments };
+        let caller = self.guard.caller(connection, &header, &call).await?;
+        let parsed = Audience::new(audience.as_str());
+        let decision = match &parsed {
+            Ok(audience) => self.policy.may_have_token(&caller, audience),
+            Err(_) => caller.require(Role::Viewer),
+        };
+        let operation = async {
+            let audience = parsed.map_err(invalid)?;
+            self.backend.token(&audience).await.map(|token| (token.token, token.expires))
         };
         self.guard.answer(&call, &caller, decision, operation).await
     }

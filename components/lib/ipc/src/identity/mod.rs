@@ -9,15 +9,17 @@ mod backend;
 mod interface;
 mod proxy;
 mod publish;
+mod report;
 mod seal_scope;
 mod status;
 
-pub use backend::IdentityBackend;
+pub use backend::{IdentityBackend, Token};
 pub use interface::{Identity1, serve};
 pub use proxy::{
     CertificateRenewed, CertificateRenewedStream, Identity1Proxy, StateChanged, StateChangedStream,
 };
 pub use publish::{Changes, StatusPublisher};
+pub use report::{ReportError, sign_report};
 pub use seal_scope::{MAX_SEAL_BYTES, SealOwner};
 pub use status::{IdentityStatus, SignatureMode, State};
 

@@ -21,6 +21,15 @@ pub trait Identity1 {
     /// Opens what `seal` made.
     fn unseal(&self, name: &str, sealed: &[u8]) -> zbus::Result<Vec<u8>>;
 
+    /// Replaces the certificate with one for a new key; the new serial number.
+    fn renew(&self) -> zbus::Result<String>;
+
+    /// Enrols anew by endorsement key and quote; the new serial number.
+    fn re_enroll(&self) -> zbus::Result<String>;
+
+    /// A token for an audience, and its end in Unix seconds.
+    fn get_token(&self, audience: &str) -> zbus::Result<(String, u64)>;
+
     /// The enroller's checks of itself, as JSON.
     fn check(&self) -> zbus::Result<String>;
 

@@ -69,6 +69,7 @@ async fn each_caller_may_what_his_role_says_and_every_call_is_recorded() {
     let service = Service::start(&bus).await;
     let sign = ["tls", "rsa-pss-sha256", &bytes("7")];
     let seal = ["file", "[1, 2, 3]"];
+    let token = ["telemetry"];
     let no_args: [&str; 0] = [];
     let denied = "AccessDenied";
     let table: &[Case<'_>] = &[
@@ -79,6 +80,27 @@ async fn each_caller_may_what_his_role_says_and_every_call_is_recorded() {
         (stranger, "Seal", &seal, Err(denied), &["identity.seal file Denied Failed"]),
         (viewer, "Seal", &seal, Err(denied), &["identity.seal file Denied Failed"]),
         (operator, "Seal", &seal, Ok("([byte"), &["identity.seal file Allowed Ok"]),
+        (stranger, "Renew", &no_args, Err(denied), &["identity.renew  Denied Failed"]),
+        (viewer, "Renew", &no_args, Err(denied), &["identity.renew  Denied Failed"]),
+        (operator, "Renew", &no_args, Ok("('0a0b',)"), &["identity.renew  Allowed Ok"]),
+        (viewer, "ReEnroll", &no_args, Err(denied), &["identity.re-enroll  Denied Failed"]),
+        (
+            operator,
+            "ReEnroll",
+            &no_args,
+            Err("suspended"),
+            &["identity.re-enroll  Allowed Ok", "identity.re-enroll  Allowed Failed"],
+        ),
+        (stranger, "GetToken", &token, Err(denied), &["identity.token telemetry Denied Failed"]),
+        (operator, "GetToken", &token, Err(denied), &["identity.token telemetry Denied Failed"]),
+        (
+            admin,
+            "GetToken",
+            &token,
+            Ok("('a.telemetry.c', uint64 42)"),
+            &["identity.token telemetry Allowed Ok"],
+        ),
+        (admin, "GetToken", &["other"], Err(denied), &["identity.token other Denied Failed"]),
         (stranger, "Check", &no_args, Err(denied), &["identity.check  Denied Failed"]),
         (viewer, "Check", &no_args, Ok("('[]',)"), &[]),
         (
@@ -136,6 +158,7 @@ async fn arguments_that_cannot_be_meant_are_refused_by_name() {
         ("Sign", &["TLS", "rsa-pss-sha256", &bytes("7")], "not a name"),
         ("Sign", &["tls", "md5", &bytes("7")], "not a signature scheme"),
         ("Sign", &["tls", "rsa-pss-sha256", "[1, 2]"], "the digest has 2 bytes"),
+        ("GetToken", &["a b"], "not an audience"),
         ("Seal", &["../x", "[1]"], "not a name"),
         ("Seal", &["file", "@ay []"], "0 bytes cannot be sealed"),
         ("Unseal", &["file", "@ay []"], "not sealed bytes"),

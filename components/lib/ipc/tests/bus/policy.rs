@@ -60,6 +60,10 @@ async fn nothing_is_open_but_what_is_named() {
     }
     // The bus stopped the two before the service saw them.
     assert_eq!(service.log.take().len(), 2);
+    for (who, open) in [(stranger, false), (viewer, false), (operator, true), (admin, true)] {
+        assert_eq!(call(&bus, who, "Renew", &[]).is_ok(), open, "{who:?}");
+    }
+    assert_eq!(service.log.take().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

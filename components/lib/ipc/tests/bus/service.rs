@@ -7,10 +7,10 @@ use std::sync::{
 
 use holdfast_audit_log::AuditRecord;
 use holdfast_ipc::{
-    AuditSink, CallError, ErrorKind, Guard, IdentityPolicy, Name,
+    Audience, AuditSink, CallError, ErrorKind, Guard, IdentityPolicy, Name,
     allow_list::SignScheme,
     audit::{AuditError, Recorded},
-    identity::{IdentityBackend, IdentityStatus, State, StatusPublisher, serve},
+    identity::{IdentityBackend, IdentityStatus, State, StatusPublisher, Token, serve},
 };
 use zbus::Connection;
 use zeroize::Zeroizing;
@@ -72,6 +72,15 @@ impl IdentityBackend for Software {
     async fn unseal(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CallError> {
         Ok(Zeroizing::new(sealed.iter().map(|byte| !byte).collect()))
     }
+    async fn renew(&self) -> Result<String, CallError> {
+        Ok("0a0b".to_owned())
+    }
+    async fn re_enroll(&self) -> Result<String, CallError> {
+        Err(CallError::new(ErrorKind::Failed, "the server refused: suspended"))
+    }
+    async fn token(&self, audience: &Audience) -> Result<Token, CallError> {
+        Ok(Token { token: format!("a.{audience}.c"), expires: 42 })
+    }
     async fn check(&self) -> Result<String, CallError> {
         Ok("[]".to_owned())
     }
@@ -90,6 +99,7 @@ impl Service {
         let guard = Guard::new("enroller", Cast::of_this_machine().groups(), log.clone()).unwrap();
         let policy = IdentityPolicy::parse(
             "[[sign]]\nkey = \"tls\"\nschemes = [\"rsa-pss-sha256\"]\nrole = \"admin\"\n\
+             [[token]]\naudience = \"telemetry\"\nrole = \"admin\"\n\
              [seal]\nrole = \"operator\"",
         )
         .unwrap();
