@@ -99,6 +99,23 @@ pub const NEEDS: &[Need] = &[
         file: "/usr/lib/x86_64-linux-gnu/ossl-modules/tpm2.so",
         purpose: "the independent side of the key file tests",
     },
+    Need { package: "curl", file: "/usr/bin/curl", purpose: "an independent EST client" },
+    Need { package: "strongswan-pki", file: "/usr/bin/pki", purpose: "an independent EST client" },
+    Need {
+        package: "libstrongswan-standard-plugins",
+        file: "/usr/lib/ipsec/plugins/libstrongswan-gcm.so",
+        purpose: "its cryptography",
+    },
+    Need {
+        package: "libstrongswan-extra-plugins",
+        file: "/usr/lib/ipsec/plugins/libstrongswan-curl.so",
+        purpose: "its HTTP",
+    },
+    Need {
+        package: "libcharon-extra-plugins",
+        file: "/usr/lib/ipsec/libtls.so.0",
+        purpose: "its TLS",
+    },
     Need {
         package: "libfaketime",
         file: "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",

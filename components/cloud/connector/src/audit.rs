@@ -68,6 +68,10 @@ acts! {
     PublishRelease => "release.publish",
     /// A release was withdrawn.
     WithdrawRelease => "release.withdraw",
+    /// CAs of TPM makers were allowed.
+    AddEkCa => "ek-ca.add",
+    /// A CA of a TPM maker is allowed no more.
+    RemoveEkCa => "ek-ca.remove",
     /// A site configuration was added.
     AddSite => "site.add",
     /// A device asked for a token.

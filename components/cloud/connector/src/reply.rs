@@ -32,6 +32,7 @@ pub struct ErrorReply {
     detail: Option<String>,
     request_id: RequestId,
     retry_after: Option<u32>,
+    asks_for_credentials: bool,
 }
 
 impl ErrorReply {
@@ -48,6 +49,7 @@ impl ErrorReply {
             detail: detail.into(),
             request_id: request_id.clone(),
             retry_after: None,
+            asks_for_credentials: false,
         }
     }
 
@@ -55,6 +57,17 @@ impl ErrorReply {
     #[must_use]
     pub fn retry_after(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// Asks the caller to authenticate by name and secret (RFC 7030, 3.2.3).
+    #[must_use]
+    pub fn asking_for_credentials(self) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, asks_for_credentials: true, ..self }
+    }
+
+    /// Whether it has this code.
+    pub fn is(&self, code: &str) -> bool {
+        self.code == code
     }
 
     /// A fault of the server; the cause goes to the log only.
@@ -92,6 +105,10 @@ impl IntoResponse for ErrorReply {
         let mut response = (self.status, Json(refusal)).into_response();
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.asks_for_credentials {
+            let scheme = HeaderValue::from_static("Basic realm=\"holdfast\", charset=\"UTF-8\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         response
     }

@@ -142,6 +142,9 @@ const fn advice(reason: Option<Reason>) -> &'static str {
         }
         Some(Reason::Suspended) => "resume the device at the connector",
         Some(Reason::Retired) => "register the device again if it is to be used",
+        Some(Reason::PlainEstOnly | Reason::EvidenceNeeded | Reason::EnrolmentSecretWrong) => {
+            "register the device again, by its TPM"
+        }
         Some(Reason::Revoked) => {
             "rebind the device at the connector, or retire it and register anew"
         }

@@ -20,6 +20,7 @@ pub mod hash;
 mod key;
 pub mod nonce;
 pub mod oid;
+pub mod pairing;
 pub mod pcr;
 pub mod refusal;
 pub mod tpm;

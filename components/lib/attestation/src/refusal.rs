@@ -86,6 +86,12 @@ reasons! {
     Suspended => "suspended",
     /// Check 10: the device is retired.
     Retired => "retired",
+    /// Check 10: the registration is for clients without a TPM.
+    PlainEstOnly => "plain-est-only",
+    /// Check 10: the registration asks for a TPM's evidence.
+    EvidenceNeeded => "evidence-needed",
+    /// Check 10: the enrolment secret is wrong or was used.
+    EnrolmentSecretWrong => "enrolment-secret-wrong",
     /// Check 10: the device is revoked.
     Revoked => "revoked",
     /// Check 10: this EK belongs to another Edge ID.

@@ -11,7 +11,7 @@ use crate::access::Role;
 use crate::ca::{CaId, PublicUrl};
 use crate::data::DataFolder;
 use crate::files;
-use crate::registry::{Approval, DeviceState, Digest, QuoteMode, Severity, Tenant};
+use crate::registry::{Approval, Binding, DeviceState, Digest, QuoteMode, Severity, Tenant};
 use crate::tokens::{Audience, Scope};
 
 const EXAMPLES: &str = "\
@@ -118,6 +118,9 @@ pub(super) enum Command {
     /// Recovery keys: what opens a device's disk when its TPM does not.
     #[command(subcommand)]
     Recovery(Recovery),
+    /// Makers of TPMs that vouch for devices' TPMs.
+    #[command(subcommand)]
+    EkCa(EkCa),
     /// What happened: enrolments, and why some were refused.
     Events(Events),
     /// Who changed what.
@@ -321,19 +324,22 @@ pub(super) enum Release {
 #[derive(Debug, Subcommand)]
 pub(super) enum Device {
     /// Register a device, so that it may enrol.
+    #[command(after_long_help = REGISTER)]
     Register {
         /// Edge ID: with dmi-serial the serial number on the device's label.
         edge_id: String,
-        /// SHA-256 of the TPM's endorsement key (its public key in DER), as
-        /// `holdfast identity` prints it on the device.
-        #[arg(long, value_name = "HEX")]
-        ek_sha256: Digest,
+        #[command(flatten)]
+        binding: BindingArguments,
+        /// Days within which the device must enrol; 7 with a code or secret, else without end.
+        #[arg(long, value_name = "DAYS")]
+        enrol_within: Option<u16>,
         /// Owner; may be left out while there is one tenant.
         #[arg(long)]
         tenant: Option<Tenant>,
-        /// Who lets the device in when it has proven its TPM.
-        #[arg(long, default_value = "auto")]
-        approval: ApprovalArgument,
+        /// Who lets the device in when it has proven what is registered; manual with --ek-ca,
+        /// else auto.
+        #[arg(long)]
+        approval: Option<ApprovalArgument>,
         /// What to do about a boot that matches no release.
         #[arg(long, default_value = "enforce")]
         quote: QuoteArgument,
@@ -349,6 +355,12 @@ pub(super) enum Device {
         /// Only in this state.
         #[arg(long)]
         state: Option<DeviceState>,
+    },
+    /// List the devices that wait for approval.
+    Pending {
+        /// Only of this tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
     },
     /// Show a device: state, certificates, what it booted, and what happened.
     Show(DeviceName),
@@ -373,6 +385,82 @@ pub(super) enum Device {
     /// Take the firmware state (PCR 7) of the next enrolment for the right one, after a firmware
     /// update or a change of Secure Boot keys.
     ForgetFirmware(DeviceName),
+}
+
+const REGISTER: &str = "\
+How the device is known, from strong to weak:
+
+  --ek-sha256 HEX  by the hash of its TPM's endorsement key
+  --ek-ca          by its TPM's maker (holdfast-cloud ek-ca add): the first genuine TPM that
+                   claims the Edge ID is bound to it when you approve
+  --pairing-code   by a one-time code that is printed now and that you carry to the device; the
+                   first TPM whose device has it is bound
+  --plain-est      without a TPM, for other EST clients: by a one-time secret, the password of
+                   the first request; its certificates say that nothing was attested
+
+One Edge ID is bound to one TPM; another one later needs holdfast-cloud device rebind.";
+
+/// How a device is known.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct BindingArguments {
+    /// SHA-256 of the TPM's endorsement key (its public key in DER), as
+    /// `holdfast identity` prints it on the device.
+    #[arg(long, value_name = "HEX")]
+    pub(super) ek_sha256: Option<Digest>,
+    /// The first TPM that an allowed CA vouches for.
+    #[arg(long)]
+    ek_ca: bool,
+    /// The first TPM whose device has the code that is printed.
+    #[arg(long)]
+    pairing_code: bool,
+    /// A client without a TPM, by the secret that is printed.
+    #[arg(long)]
+    plain_est: bool,
+}
+
+impl BindingArguments {
+    pub(super) fn binding(self) -> Binding {
+        match self {
+            Self { ek_ca: true, .. } => Binding::EkCa,
+            Self { pairing_code: true, .. } => Binding::PairingCode,
+            Self { plain_est: true, .. } => Binding::PlainEst,
+            Self { .. } => Binding::EkSha256,
+        }
+    }
+}
+
+const EK_CA: &str = "\
+A TPM proves by its EK certificate who made it. Makers publish the CAs that sign these, roots and
+intermediates, on their web sites; add both, since not every TPM carries the intermediate. A
+manufacturer's private CA is added in the same way.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EkCa {
+    /// Allow the CAs in PEM files; in a folder, those in every .pem and .crt file.
+    #[command(after_long_help = EK_CA)]
+    Add {
+        /// Files and folders.
+        #[arg(required = true, value_name = "FILE")]
+        paths: Vec<PathBuf>,
+        /// Whose devices; may be left out while there is one tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
+    },
+    /// List the allowed CAs.
+    List {
+        /// Only of this tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
+    },
+    /// Allow a CA no more; TPMs that are bound already stay so.
+    Remove {
+        /// As list prints it.
+        sha256: Digest,
+        /// Whose; may be left out while there is one tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,9 @@ use serde::Serialize;
 use super::arguments::{self, Connection, DeviceName};
 use super::output::{Output, moment, optional_moment, table};
 use super::{Client, Exit, events};
-use crate::management::types::{DeviceDetail, Items, RebindDevice, RegisterDevice};
+use crate::management::types::{
+    DeviceDetail, Items, RebindDevice, RegisterDevice, RegisteredDevice,
+};
 use crate::registry::{Device, DeviceState, Tenant};
 
 /// Devices per request.
@@ -21,21 +23,28 @@ pub(super) async fn run(
     use arguments::Device as Verb;
     let client = connection.client()?;
     match command {
-        Verb::Register { edge_id, ek_sha256, tenant, approval, quote, note } => {
+        Verb::Register { edge_id, binding, enrol_within, tenant, approval, quote, note } => {
+            let life = enrol_within.map(|days| time::Duration::days(days.into()));
             let body = RegisterDevice {
                 tenant,
                 edge_id,
-                ek_sha256,
-                approval: approval.into(),
+                binding: binding.binding(),
+                ek_sha256: binding.ek_sha256,
+                not_after: life.map(|life| arguments::now() + life),
+                approval: approval.map(Into::into),
                 quote_mode: quote.into(),
                 note,
             };
-            let device: Device = client.post("/api/v1/devices", &body).await?;
-            output.result(&device, summary)
+            let device: RegisteredDevice = client.post("/api/v1/devices", &body).await?;
+            output.result(&device, registered)
         }
         Verb::List { tenant, state } => {
             let devices = list(&client, tenant.as_ref(), state).await?;
             output.result(&devices, |devices| overview(&devices.items))
+        }
+        Verb::Pending { tenant } => {
+            let devices = list(&client, tenant.as_ref(), Some(DeviceState::Pending)).await?;
+            output.result(&devices, |devices| waiting(&devices.items))
         }
         Verb::Show(name) => {
             let detail: DeviceDetail = client.get(&path(&name, "")?).await?;
@@ -108,6 +117,45 @@ fn summary(device: &Device) -> String {
     format!("{}  {}  {}  {}", device.edge_id, device.state, device.tenant, device.id)
 }
 
+fn registered(registered: &RegisteredDevice) -> String {
+    let RegisteredDevice { device, pairing_code, enrolment_secret } = registered;
+    let mut text = summary(device);
+    let until = optional_moment(device.not_after);
+    // Writing to a String cannot fail.
+    if let Some(code) = pairing_code {
+        let _ = write!(text, "\npairing code  {code}\ngood until    {until}, for one TPM");
+    }
+    if let Some(secret) = enrolment_secret {
+        let _ = write!(
+            text,
+            "\nuser        {}\npassword    {secret}\ngood until  {until}, for one certificate",
+            device.edge_id
+        );
+    }
+    text
+}
+
+fn waiting(devices: &[Device]) -> String {
+    let rows: Vec<_> = devices
+        .iter()
+        .map(|device| {
+            [
+                device.edge_id.clone(),
+                device.tenant.to_string(),
+                moment(device.changed_at),
+                device.binding.as_str().to_owned(),
+                device.ek_sha256.map_or_else(|| "-".to_owned(), |ek| ek.to_string()),
+            ]
+        })
+        .collect();
+    table(["EDGE ID", "TENANT", "SINCE", "BINDING", "EK SHA-256"], &rows)
+}
+
+fn tpm(device: &Device) -> String {
+    let note = if device.tpm_unproven { " (unproven)" } else { "" };
+    device.ek_sha256.map_or_else(|| "none".to_owned(), |ek| format!("{ek}{note}"))
+}
+
 fn overview(devices: &[Device]) -> String {
     let rows: Vec<_> = devices
         .iter()
@@ -131,11 +179,15 @@ fn show(detail: &DeviceDetail) -> String {
         ["state".to_owned(), device.state.to_string()],
         ["tenant".to_owned(), device.tenant.to_string()],
         ["device id".to_owned(), device.id.to_string()],
-        ["EK SHA-256".to_owned(), device.ek_sha256.to_string()],
+        ["binding".to_owned(), device.binding.as_str().to_owned()],
+        ["EK SHA-256".to_owned(), tpm(device)],
         ["registered".to_owned(), by(device.registered_at, &device.registered_by)],
         ["changed".to_owned(), by(device.changed_at, &device.changed_by)],
         ["last seen".to_owned(), optional_moment(device.last_seen_at)],
     ];
+    if let Some(not_after) = device.not_after {
+        facts.push(["enrol by".to_owned(), moment(not_after)]);
+    }
     if let Some(pcr7) = device.pcr7 {
         facts.push(["PCR 7".to_owned(), pcr7.to_string()]);
     }

@@ -5,6 +5,7 @@ mod arguments;
 mod ca;
 mod client;
 mod device;
+mod ek_ca;
 mod events;
 mod exit;
 mod key;
@@ -35,6 +36,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Release(command) => release::run(command, &connection, &output).await,
         Command::Device(command) => device::run(command, &connection, &output).await,
         Command::Recovery(command) => recovery::run(command, &connection, &output).await,
+        Command::EkCa(command) => ek_ca::run(command, &connection, &output).await,
         Command::Events(wanted) => events::run_events(wanted, &connection, &output).await,
         Command::Audit(wanted) => events::run_audit(wanted, &connection, &output).await,
         Command::Token(command) => token::run(command, &connection, &output).await,

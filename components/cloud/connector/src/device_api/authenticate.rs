@@ -112,7 +112,7 @@ impl Gate {
             tenant: Some(device.tenant.clone()),
             device_id: Some(device.id),
             edge_id: Some(device.edge_id.clone()),
-            ek_sha256: Some(device.ek_sha256),
+            ek_sha256: device.ek_sha256,
             source: Some(connection.peer.ip().to_string()),
             request_id: Some(id.0.clone()),
             detail: detail.to_owned(),

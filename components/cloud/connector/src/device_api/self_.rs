@@ -77,7 +77,7 @@ async fn note(app: &App, id: &RequestId, device: Device) -> Result<Device, Store
             tenant: Some(device.tenant.clone()),
             device_id: Some(device.id),
             edge_id: Some(device.edge_id.clone()),
-            ek_sha256: Some(device.ek_sha256),
+            ek_sha256: device.ek_sha256,
             source: None,
             request_id: Some(id.0.clone()),
             detail: "the device uses its certificate".to_owned(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse, Response};
-use holdfast_attestation::csr::decode_body;
+use holdfast_attestation::csr::{CertificateRequest, decode_body};
 use holdfast_attestation::refusal::Reason;
 use holdfast_attestation::verify::{EnrolmentContext, EnrolmentVerdict, check_enrolment};
 use http::StatusCode;
@@ -15,10 +15,12 @@ use super::expectation::{Expectation, site_sha256};
 use super::nonce::unix;
 use super::refusal::{Attempt, Refused};
 use super::session::OpenChallenge;
-use super::{Est, Session};
+use super::tpm_trust::TpmTrust;
+use super::{Est, Session, plain};
 use crate::ca::{Assurance, IssuedLeaf, LeafSubject, Serial};
 use crate::registry::{
-    Admission, CertificateRecord, Claim, Device, Digest, EnrolmentRecord, Severity, admit,
+    Admission, CertificateRecord, Claim, Device, DeviceState, Digest, EnrolmentRecord, ProvenTpm,
+    Severity, admit,
 };
 use crate::reply::{ErrorReply, RequestId, body_bytes, expect_media_type};
 use crate::store::{ChangeOrder, DeviceChange, Enrolment, StoreError};
@@ -39,10 +41,13 @@ pub(super) async fn simpleenroll(
 ) -> Result<Response, ErrorReply> {
     let now = est.app.now();
     expect_media_type(request.headers(), REQUEST_TYPE, &id)?;
+    let headers = request.headers().clone();
     let body = body_bytes(request, &()).await?;
     let csr = decode(&body, &id)?;
-    let (open, exporter) = take_challenge(&connection, &id)?;
-    let claim = Claim { edge_id: open.challenge.edge_id.clone(), ek_sha256: open.ek_sha256 };
+    let Some((open, exporter)) = take_challenge(&connection) else {
+        return plain::enrol(&est, &id, connection.peer.ip(), &headers, csr).await;
+    };
+    let claim = Claim { edge_id: open.challenge.edge_id.clone(), ek_sha256: Some(open.ek_sha256) };
     let attempt = Attempt {
         app: &est.app,
         id: &id,
@@ -68,13 +73,14 @@ pub(super) fn decode(body: &[u8], id: &RequestId) -> Result<Vec<u8>, ErrorReply>
 /// The challenge of this connection, which is used up by that, and the connection's exporter.
 pub(super) fn take_challenge(
     connection: &Connection<Session>,
-    id: &RequestId,
-) -> Result<(OpenChallenge, [u8; 32]), ErrorReply> {
-    connection.session.take().zip(connection.exporter).ok_or_else(|| {
-        // Without a nonce nothing is known of the device, not even what it calls itself.
-        let detail = "ask for a nonce on this connection first".to_owned();
-        ErrorReply::new(StatusCode::FORBIDDEN, Reason::NonceUnknown.code(), detail, id)
-    })
+) -> Option<(OpenChallenge, [u8; 32])> {
+    connection.session.take().zip(connection.exporter)
+}
+
+/// Without a nonce nothing is known of the device, not even what it calls itself.
+pub(super) fn nonce_unknown(id: &RequestId) -> ErrorReply {
+    let detail = "ask for a nonce on this connection first".to_owned();
+    ErrorReply::new(StatusCode::FORBIDDEN, Reason::NonceUnknown.code(), detail, id)
 }
 
 async fn enrol(
@@ -85,30 +91,37 @@ async fn enrol(
     csr: Vec<u8>,
 ) -> Result<Response, Refused> {
     // The proof comes first for everybody: who cannot show the TPM learns nothing of its state.
-    let admission = admit(attempt.claim, candidates);
-    let (expectation, hint) = match &admission {
+    let admission = admit(attempt.claim, candidates, attempt.now);
+    let (expectation, hint, trust) = match &admission {
         Ok(Admission::Enrol(device) | Admission::Wait(device)) => {
             let expectation = Expectation::of_device(attempt.app, device)
                 .await
                 .map_err(|e| Refused::fault(e.to_string()))?;
             let hint = expectation.hint(device);
-            (expectation, hint)
+            (expectation, hint, TpmTrust::of_device(attempt.app, device).await?)
         }
-        Err(_) => (Expectation::of_stranger(), None),
+        Err(_) => (Expectation::of_stranger(), None, TpmTrust::of_stranger()),
     };
     let now = unix(attempt.now);
-    let proof = prove(csr, open, exporter, now, expectation).await;
+    trust.refuse_without_code()?;
+    let proof = prove(csr, open, exporter, now, Judges { expectation, trust }).await;
     let proof = match (proof, &admission) {
         (Ok(proof), _) => proof,
         // An attack on a device stays an alert even where the proof fails as well.
         (Err(refused), Err(denial)) if denial.severity == Severity::Alert => {
             return Err(refused.with_context(denial));
         }
+        // Without a TPM that is bound there was nothing to hold the proof against.
+        (Err(_), Err(denial))
+            if denial.code == Reason::RegistrationExpired.code() && !denial.is_registered_tpm =>
+        {
+            return Err(denial.clone().into());
+        }
         (Err(refused), _) => return Err(refused.with_hint(hint)),
     };
     match admission? {
-        Admission::Enrol(device) => issue(attempt, device, proof, None).await,
-        Admission::Wait(device) => wait(attempt, device).await,
+        Admission::Enrol(device) => issue(attempt, device, Shown::Attested(proof), None).await,
+        Admission::Wait(device) => wait(attempt, device, Some(proof.tpm)).await,
     }
 }
 
@@ -117,27 +130,67 @@ pub(super) struct Proof {
     verdict: EnrolmentVerdict,
     site_sha256: Option<Digest>,
     open: OpenChallenge,
+    tpm: ProvenTpm,
 }
 
-/// Checks 4 to 9, off the threads that serve connections.
+/// What the evidence is held against.
+pub(super) struct Judges {
+    pub(super) expectation: Expectation,
+    pub(super) trust: TpmTrust,
+}
+
+/// What stands behind a certificate.
+pub(super) enum Shown {
+    /// A TPM's evidence.
+    Attested(Box<Proof>),
+    /// Possession of the key.
+    Plain(CertificateRequest),
+}
+
+impl Shown {
+    fn request(&self) -> &CertificateRequest {
+        match self {
+            Self::Attested(proof) => &proof.verdict.csr,
+            Self::Plain(request) => request,
+        }
+    }
+
+    fn assurance(&self) -> Assurance {
+        match self {
+            Self::Attested(_) => Assurance::Attested,
+            Self::Plain(_) => Assurance::NotAttested,
+        }
+    }
+}
+
+/// Checks 2 and 4 to 9, off the threads that serve connections.
 pub(super) async fn prove(
     csr: Vec<u8>,
     open: OpenChallenge,
     exporter: [u8; 32],
     now: u64,
-    expectation: Expectation,
-) -> Result<Proof, Refused> {
+    judges: Judges,
+) -> Result<Box<Proof>, Refused> {
     let work = move || {
+        let Judges { expectation, trust } = judges;
+        let tpm = trust.prove(&open, now);
         let site = expectation.site_of(&csr);
         let context = EnrolmentContext {
             challenge: Some(&open.challenge),
             tls_exporter: &exporter,
-            pairing_code: &[],
+            pairing_code: trust.pairing_code(),
             now,
             boot: expectation.boot(site),
         };
-        let verdict = check_enrolment(&csr, &context)?;
-        Ok(Proof { verdict, site_sha256: site_sha256(site), open })
+        let verdict = check_enrolment(&csr, &context);
+        let edge_id = open.challenge.edge_id.as_str();
+        let tpm = tpm.map_err(|failed| Refused::foreign_tpm(failed, edge_id, open.ek_sha256))?;
+        let verdict = verdict.map_err(|failed| {
+            let is_told = trust.is_proven_before(&failed);
+            let refused = Refused::from(failed);
+            if is_told { refused.told() } else { refused }
+        })?;
+        Ok(Box::new(Proof { verdict, site_sha256: site_sha256(site), open, tpm }))
     };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(Refused::fault(e.to_string())))
 }
@@ -146,7 +199,7 @@ pub(super) async fn prove(
 pub(super) async fn issue(
     attempt: &Attempt<'_>,
     device: &Device,
-    proof: Proof,
+    shown: Shown,
     renews: Option<&Serial>,
 ) -> Result<Response, Refused> {
     let subject = LeafSubject {
@@ -156,9 +209,9 @@ pub(super) async fn issue(
     };
     let authority = attempt.app.authority();
     let leaf = authority
-        .issue_leaf(subject, proof.verdict.csr.spki(), Assurance::Attested, attempt.now)
+        .issue_leaf(subject, shown.request().spki(), shown.assurance(), attempt.now)
         .map_err(|e| Refused::fault(e.to_string()))?;
-    let enrolment = enrolment(attempt, device, &proof, &leaf, renews);
+    let enrolment = enrolment(attempt, device, &shown, &leaf, renews);
     let what = if renews.is_some() { "renewed" } else { "enrolled" };
     let mut event = attempt.event(
         Some(device),
@@ -189,45 +242,44 @@ pub(super) async fn issue(
 fn enrolment(
     attempt: &Attempt<'_>,
     device: &Device,
-    proof: &Proof,
+    shown: &Shown,
     leaf: &IssuedLeaf,
     renews: Option<&Serial>,
 ) -> Enrolment {
-    let verdict = &proof.verdict;
-    let boot = &verdict.boot;
-    let spki_sha256 = Digest(verdict.csr.spki_sha256());
-    let deviation = boot.deviations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    let record = EnrolmentRecord {
+    let spki_sha256 = Digest(shown.request().spki_sha256());
+    let mut record = EnrolmentRecord {
         device_id: device.id,
         at: attempt.now,
         request_id: attempt.id.0.clone(),
         source: attempt.source.to_string(),
         certificate_serial: leaf.serial.clone(),
         spki_sha256,
-        pcrs: boot.pcr_values.iter().map(|v| (u32::from(v.index), Digest(v.digest))).collect(),
-        release: boot
-            .release
-            .as_ref()
-            .map(|known| format!("{} ({}), {}", known.version, known.profile, known.phase)),
-        site_sha256: proof.site_sha256,
-        deviation: (!deviation.is_empty()).then_some(deviation),
-        // It was decoded from DER; encoding it again cannot fail but for the type.
-        evidence: verdict.evidence.to_attribute_value_der().unwrap_or_default(),
-        ak_public: proof.open.challenge.ak.marshal(),
-        ek_certificates: proof.open.ek_certificates.clone(),
+        pcrs: Vec::new(),
+        release: None,
+        site_sha256: None,
+        deviation: None,
+        evidence: Vec::new(),
+        ak_public: Vec::new(),
+        ek_certificates: Vec::new(),
     };
+    let mut tpm = None;
+    if let Shown::Attested(proof) = shown {
+        tpm = Some(proof.tpm);
+        note_evidence(&mut record, proof);
+    }
     let certificate = CertificateRecord {
         serial: leaf.serial.clone(),
         device_id: device.id,
         spki_sha256,
         not_before: leaf.not_before,
         not_after: leaf.not_after,
-        attested: true,
+        attested: matches!(shown, Shown::Attested(_)),
         accepted_until: None,
         revoked_at: None,
     };
     Enrolment {
         claim: attempt.claim.clone(),
+        tpm,
         record,
         certificate,
         der: leaf.der.to_vec(),
@@ -236,12 +288,34 @@ fn enrolment(
     }
 }
 
+fn note_evidence(record: &mut EnrolmentRecord, proof: &Proof) {
+    let verdict = &proof.verdict;
+    let boot = &verdict.boot;
+    let deviation = boot.deviations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    record.pcrs = boot.pcr_values.iter().map(|v| (u32::from(v.index), Digest(v.digest))).collect();
+    record.release = boot
+        .release
+        .as_ref()
+        .map(|known| format!("{} ({}), {}", known.version, known.profile, known.phase));
+    record.site_sha256 = proof.site_sha256;
+    record.deviation = (!deviation.is_empty()).then_some(deviation);
+    // It was decoded from DER; encoding it again cannot fail but for the type.
+    record.evidence = verdict.evidence.to_attribute_value_der().unwrap_or_default();
+    record.ak_public = proof.open.challenge.ak.marshal();
+    record.ek_certificates.clone_from(&proof.open.ek_certificates);
+}
+
 /// RFC 7030, 4.2.3: the device asks again later, from the nonce on, with the same key.
-async fn wait(attempt: &Attempt<'_>, device: &Device) -> Result<Response, Refused> {
-    if device.state != crate::registry::DeviceState::Pending {
+pub(super) async fn wait(
+    attempt: &Attempt<'_>,
+    device: &Device,
+    tpm: Option<ProvenTpm>,
+) -> Result<Response, Refused> {
+    let is_bound = tpm.is_none() || device.ek_sha256.is_some();
+    if device.state != DeviceState::Pending || !is_bound {
         let order = ChangeOrder {
             device_id: device.id,
-            change: DeviceChange::AwaitApproval,
+            change: DeviceChange::AwaitApproval(tpm),
             at: attempt.now,
             by: "enrolment".to_owned(),
         };
@@ -249,7 +323,11 @@ async fn wait(attempt: &Attempt<'_>, device: &Device) -> Result<Response, Refuse
         let audit = attempt.operation(Some(device)).done();
         store.change(order, audit).await.map_err(|e| Refused::fault(e.to_string()))?;
         let detail = format!(
-            "the device proved its TPM and waits; run: holdfast-cloud device approve {}",
+            "the device proved {} and waits; run: holdfast-cloud device approve {}",
+            tpm.map_or_else(
+                || "its enrolment secret".to_owned(),
+                |tpm| format!("the TPM {}", tpm.ek_sha256)
+            ),
             device.edge_id
         );
         let event = attempt.event(Some(device), "approval-wanted", detail);

@@ -6,9 +6,11 @@ mod enrol;
 mod expectation;
 mod limits;
 mod nonce;
+mod plain;
 mod refusal;
 mod renew;
 mod session;
+mod tpm_trust;
 
 use std::sync::Arc;
 

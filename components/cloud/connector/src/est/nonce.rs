@@ -44,7 +44,7 @@ pub(super) async fn nonce(
         claimed_ek(&info).map_err(|e| ErrorReply::malformed(format!("ek_public: {e}"), &id))?;
     est.limits.take_device(source, ek_sha256, now).map_err(|e| too_many(e.retry_after, &id))?;
 
-    let claim = Claim { edge_id: info.edge_id.clone(), ek_sha256 };
+    let claim = Claim { edge_id: info.edge_id.clone(), ek_sha256: Some(ek_sha256) };
     let attempt = Attempt { app: &est.app, id: &id, source, claim: &claim, renewing: None, now };
     let candidates = attempt.candidates().await?;
     let Some(exporter) = connection.exporter else {
@@ -60,7 +60,7 @@ pub(super) async fn nonce(
     }
 }
 
-fn too_many(seconds: u32, id: &RequestId) -> ErrorReply {
+pub(super) fn too_many(seconds: u32, id: &RequestId) -> ErrorReply {
     let detail = format!("too many requests; come back in {seconds} s");
     let status = http::StatusCode::TOO_MANY_REQUESTS;
     ErrorReply::new(status, Reason::RateLimited.code(), detail, id).retry_after(seconds)

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::app::App;
 use crate::audit::{Act, Operation};
-use crate::registry::{Claim, Denial, Device, DeviceState, NewEvent, Severity};
+use crate::registry::{Claim, Denial, Device, DeviceState, Digest, NewEvent, Severity};
 use crate::reply::{ErrorReply, RequestId};
 
 /// One request of a device that wants a certificate.
@@ -32,6 +32,8 @@ pub(super) struct Refused {
     severity: Severity,
     detail: String,
     kind: Kind,
+    /// Whether the caller proved what the registration asks for, beyond being bound to it.
+    is_told: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,13 +50,13 @@ impl Refused {
     /// A request whose fault is plain to see.
     pub(super) fn malformed(detail: String) -> Self {
         let code = Reason::MalformedRequest.code();
-        Self { code, severity: Severity::Warning, detail, kind: Kind::Malformed }
+        Self { code, severity: Severity::Warning, detail, kind: Kind::Malformed, is_told: false }
     }
 
     /// A fault of the server.
     pub(super) fn fault(detail: String) -> Self {
         let code = Reason::ServerError.code();
-        Self { code, severity: Severity::Warning, detail, kind: Kind::Fault }
+        Self { code, severity: Severity::Warning, detail, kind: Kind::Fault, is_told: false }
     }
 
     /// Adds what the operator can do.
@@ -73,6 +75,36 @@ impl Refused {
         Self { severity: denial.severity, detail, ..self }
     }
 
+    /// A registration that does not let the caller in.
+    pub(super) fn denied(reason: Reason, detail: &str) -> Self {
+        let detail = format!("check 10: {detail}");
+        let severity = Severity::Warning;
+        Self { code: reason.code(), severity, detail, kind: Kind::Refusal, is_told: false }
+    }
+
+    /// A certificate that no longer counts.
+    pub(super) fn not_in_force(code: &'static str, detail: &str) -> Self {
+        Self { code, ..Self::denied(Reason::CertificateRevoked, detail) }
+    }
+
+    /// The caller may know the code: he proved what the registration asks for.
+    #[must_use]
+    pub(super) fn told(self) -> Self {
+        Self { is_told: true, ..self }
+    }
+
+    /// Check 2 failed: somebody used the name of a registration with a TPM that it does not allow.
+    #[must_use]
+    pub(super) fn foreign_tpm(failure: CheckFailure, edge_id: &str, ek_sha256: Digest) -> Self {
+        let refused = Self::from(failure);
+        let detail = format!(
+            "{}; if the TPM {ek_sha256} is the right one, run: holdfast-cloud ek-ca add with its \
+             maker's CA, or holdfast-cloud device rebind {edge_id} --ek-sha256 {ek_sha256}",
+            refused.detail
+        );
+        Self { severity: Severity::Alert, detail, ..refused }
+    }
+
     /// TLS 1.2 has no exporter that could be relied on here.
     pub(super) fn old_tls() -> Self {
         Self::malformed("attested enrolment needs TLS 1.3".to_owned())
@@ -89,6 +121,7 @@ impl From<CheckFailure> for Refused {
             severity: Severity::Warning,
             detail: format!("check {}: {}", failure.number, failure.detail),
             kind: Kind::Refusal,
+            is_told: false,
         }
     }
 }
@@ -100,6 +133,7 @@ impl From<Denial> for Refused {
             severity: denial.severity,
             detail: format!("check 10: {}", denial.detail),
             kind: Kind::Refusal,
+            is_told: false,
         }
     }
 }
@@ -119,8 +153,10 @@ impl Attempt<'_> {
         let edge_id = self.claim.edge_id.as_str();
         let actor = Actor::device(Text::lossy(edge_id));
         let act = if self.renewing.is_some() { Act::Renew } else { Act::Enrol };
-        let operation = Operation::new(self.now, actor, act, edge_id)
-            .with_arguments(&[edge_id.as_bytes(), &self.claim.ek_sha256.0]);
+        let operation = Operation::new(self.now, actor, act, edge_id).with_arguments(&[
+            edge_id.as_bytes(),
+            self.claim.ek_sha256.as_ref().map_or(&[], |digest| digest.0.as_slice()),
+        ]);
         match concerned {
             Some(device) => operation.with_device(device.id, &device.tenant),
             None => operation,
@@ -137,7 +173,7 @@ impl Attempt<'_> {
             tenant: concerned.map(|device| device.tenant.clone()),
             device_id: concerned.map(|device| device.id),
             edge_id: Some(self.claim.edge_id.as_str().to_owned()),
-            ek_sha256: Some(self.claim.ek_sha256),
+            ek_sha256: self.claim.ek_sha256,
             source: Some(self.source.to_string()),
             request_id: Some(self.id.0.clone()),
             detail,
@@ -154,7 +190,7 @@ impl Attempt<'_> {
         tracing::warn!(
             request_id = self.id.0,
             edge_id,
-            ek_sha256 = %self.claim.ek_sha256,
+            ek_sha256 = self.claim.ek_sha256.map(tracing::field::display),
             source = %self.source,
             code = refused.code,
             detail = refused.detail,
@@ -177,10 +213,10 @@ impl Attempt<'_> {
     }
 
     fn answer(&self, concerned: Option<&Device>, refused: Refused) -> ErrorReply {
-        let is_registered_tpm =
-            concerned.is_some_and(|device| device.ek_sha256 == self.claim.ek_sha256);
+        let is_registered_tpm = self.claim.ek_sha256.is_some()
+            && concerned.is_some_and(|device| device.ek_sha256 == self.claim.ek_sha256);
         // Who shows a certificate has shown its key: he hears about his own device.
-        let is_known = is_registered_tpm || self.renewing.is_some();
+        let is_known = is_registered_tpm || self.renewing.is_some() || refused.is_told;
         if refused.kind == Kind::Malformed {
             return ErrorReply::malformed(refused.detail, self.id);
         }

@@ -9,12 +9,15 @@ use axum::response::Response;
 use holdfast_attestation::refusal::Reason;
 use http::StatusCode;
 
-use super::enrol::{REQUEST_TYPE, decode, issue, prove, take_challenge};
+use super::enrol::{
+    Judges, REQUEST_TYPE, Shown, decode, issue, nonce_unknown, prove, take_challenge,
+};
 use super::expectation::Expectation;
 use super::nonce::unix;
 use super::refusal::{Attempt, Refused};
 use super::session::OpenChallenge;
-use super::{Est, Session};
+use super::tpm_trust::TpmTrust;
+use super::{Est, Session, plain};
 use crate::app::App;
 use crate::ca::Serial;
 use crate::registry::{CertificateRecord, Claim, Device, Renewal, admit_renewal};
@@ -32,8 +35,14 @@ pub(super) async fn simplereenroll(
     let body = body_bytes(request, &()).await?;
     let csr = decode(&body, &id)?;
     let (certificate, device) = shown(&est.app, &connection, &id).await?;
-    let (open, exporter) = take_challenge(&connection, &id)?;
-    let claim = Claim { edge_id: open.challenge.edge_id.clone(), ek_sha256: open.ek_sha256 };
+    let Some((open, exporter)) = take_challenge(&connection) else {
+        if certificate.attested {
+            return Err(nonce_unknown(&id));
+        }
+        let source = connection.peer.ip();
+        return plain::renew(&est, &id, source, (&certificate, &device), &csr).await;
+    };
+    let claim = Claim { edge_id: open.challenge.edge_id.clone(), ek_sha256: Some(open.ek_sha256) };
     let attempt = Attempt {
         app: &est.app,
         id: &id,
@@ -94,8 +103,9 @@ async fn renew(
         .await
         .map_err(|e| Refused::fault(e.to_string()))?;
     let hint = expectation.hint(device);
-    let proof = prove(csr, open, exporter, unix(attempt.now), expectation)
+    let judges = Judges { expectation, trust: TpmTrust::of_device(attempt.app, device).await? };
+    let proof = prove(csr, open, exporter, unix(attempt.now), judges)
         .await
         .map_err(|refused| refused.with_hint(hint))?;
-    issue(attempt, device, proof, Some(&certificate.serial)).await
+    issue(attempt, device, Shown::Attested(proof), Some(&certificate.serial)).await
 }

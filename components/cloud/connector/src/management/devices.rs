@@ -7,12 +7,17 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use holdfast_attestation::edge_id::EdgeId;
+use holdfast_attestation::hash::sha256;
+use holdfast_attestation::pairing::PairingCode;
+use time::{Duration, OffsetDateTime};
 
 use super::Caller;
-use super::types::{DeviceDetail, Items, RebindDevice, RegisterDevice};
+use super::types::{DeviceDetail, Items, RebindDevice, RegisterDevice, RegisteredDevice};
 use crate::app::App;
 use crate::audit::{Act, Operation};
-use crate::registry::{Device, DeviceRef, DeviceState, NewDevice, Tenant};
+use crate::registry::{
+    Binding, Device, DeviceRef, DeviceState, Digest, NewDevice, RegistrationSecret, Tenant,
+};
 use crate::reply::{Body, ErrorReply, Parameters, RequestId};
 use crate::store::{ChangeOrder, DeviceChange, DeviceFilter, EventFilter, StoreError};
 
@@ -20,6 +25,8 @@ const PAGE: u32 = 1000;
 const EVENTS_SHOWN: u32 = 20;
 const ENROLMENTS_SHOWN: usize = 10;
 const NOTE_LIMIT: usize = 500;
+/// How long a pairing code or an enrolment secret is good, where the operator does not say.
+const SECRET_LIFE: Duration = Duration::days(7);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,27 +57,34 @@ pub(super) async fn register(
     id: RequestId,
     caller: Caller,
     Body(wanted): Body<RegisterDevice>,
-) -> Result<(StatusCode, Json<Device>), ErrorReply> {
+) -> Result<(StatusCode, Json<RegisteredDevice>), ErrorReply> {
     let edge_id = EdgeId::parse(&wanted.edge_id)
         .map_err(|e| ErrorReply::malformed(format!("edge_id: {e}"), &id))?;
     if wanted.note.as_ref().is_some_and(|note| note.len() > NOTE_LIMIT) {
         let detail = format!("note: over the limit of {NOTE_LIMIT} bytes");
         return Err(ErrorReply::malformed(detail, &id));
     }
-    let tenant = match wanted.tenant {
-        Some(tenant) => tenant,
+    let tenant = match &wanted.tenant {
+        Some(tenant) => tenant.clone(),
         None => only_tenant(&app, &id).await?,
     };
     let now = app.now();
+    let means = Means::of(&wanted, now).map_err(|detail| ErrorReply::malformed(detail, &id))?;
+    let binding = wanted.binding;
+    let argument =
+        wanted.ek_sha256.map_or(binding.as_str().as_bytes().to_vec(), |ek| ek.0.to_vec());
     let operation = Operation::new(now, caller.actor(), Act::Register, edge_id.as_str())
         .with_tenant(&tenant)
-        .with_arguments(&[edge_id.as_str().as_bytes(), &wanted.ek_sha256.0]);
+        .with_arguments(&[edge_id.as_str().as_bytes(), &argument]);
     let device = NewDevice {
         id: Uuid::new_v4(),
         tenant,
         edge_id,
+        binding,
         ek_sha256: wanted.ek_sha256,
-        approval: wanted.approval,
+        secret: means.secret,
+        not_after: means.not_after,
+        approval: wanted.approval.unwrap_or_else(|| binding.default_approval()),
         quote_mode: wanted.quote_mode,
         note: wanted.note,
         at: now,
@@ -78,7 +92,57 @@ pub(super) async fn register(
     };
     let registered = app.store.register(device, operation.done()).await;
     let device = app.outcome(&operation, registered, &id).await?;
-    Ok((StatusCode::CREATED, Json(device)))
+    let (pairing_code, enrolment_secret) = (means.pairing_code, means.enrolment_secret);
+    let registered = RegisteredDevice { device, pairing_code, enrolment_secret };
+    Ok((StatusCode::CREATED, Json(registered)))
+}
+
+/// By what a new registration will know its device.
+#[derive(Default)]
+struct Means {
+    secret: Option<RegistrationSecret>,
+    not_after: Option<OffsetDateTime>,
+    pairing_code: Option<String>,
+    enrolment_secret: Option<String>,
+}
+
+impl Means {
+    fn of(wanted: &RegisterDevice, now: OffsetDateTime) -> Result<Self, String> {
+        let mut means = Self { not_after: wanted.not_after, ..Self::default() };
+        if wanted.not_after.is_some_and(|end| end <= now) {
+            return Err("not_after: it is in the past".to_owned());
+        }
+        match (wanted.binding, wanted.ek_sha256) {
+            (Binding::EkSha256, None) => {
+                return Err("ek_sha256: it is missing; name it or choose another binding".into());
+            }
+            (Binding::EkCa | Binding::PairingCode | Binding::PlainEst, Some(_)) => {
+                let binding = wanted.binding.as_str();
+                return Err(format!("ek_sha256: a registration by {binding} names no TPM"));
+            }
+            (Binding::EkSha256 | Binding::EkCa, _) => return Ok(means),
+            (Binding::PairingCode, None) => {
+                let code = PairingCode::new(random_bits()?);
+                means.pairing_code = Some(code.to_string());
+                means.secret = Some(RegistrationSecret::PairingCode(*code.as_bytes()));
+            }
+            (Binding::PlainEst, None) => {
+                let secret = hex::encode(random_bits()?);
+                let sha256 = Digest(sha256(&[secret.as_bytes()]));
+                means.secret = Some(RegistrationSecret::EnrolmentSecret(sha256));
+                means.enrolment_secret = Some(secret);
+            }
+        }
+        means.not_after = Some(wanted.not_after.unwrap_or(now + SECRET_LIFE));
+        Ok(means)
+    }
+}
+
+/// 128 random bits; a UUID has fewer.
+fn random_bits() -> Result<[u8; 16], String> {
+    let mut bits = [0; 16];
+    aws_lc_rs::rand::fill(&mut bits).map_err(|_| "the system gives no random bytes".to_owned())?;
+    Ok(bits)
 }
 
 pub(super) async fn only_tenant(app: &App, id: &RequestId) -> Result<Tenant, ErrorReply> {

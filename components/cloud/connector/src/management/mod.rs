@@ -6,6 +6,7 @@ mod audit_records;
 mod auth;
 mod authority;
 mod devices;
+mod ek_cas;
 mod events;
 mod health;
 mod recovery;

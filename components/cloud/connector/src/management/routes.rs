@@ -6,8 +6,8 @@ use axum::routing::{MethodRouter, get, post};
 use http::Method;
 
 use super::{
-    api_keys, audit_records, auth, authority, devices, events, health, recovery, releases, sites,
-    tokens,
+    api_keys, audit_records, auth, authority, devices, ek_cas, events, health, recovery, releases,
+    sites, tokens,
 };
 use crate::access::Role;
 use crate::app::App;
@@ -81,6 +81,14 @@ pub fn routes() -> Vec<Route> {
             Act::WithdrawRelease,
             "/api/v1/releases/{uki_sha256}/withdraw",
             post(releases::withdraw),
+        ),
+        Route::read("/api/v1/ek-cas", get(ek_cas::list)),
+        Route::change(Admin, Act::AddEkCa, "/api/v1/ek-cas", post(ek_cas::add)),
+        Route::change(
+            Admin,
+            Act::RemoveEkCa,
+            "/api/v1/ek-cas/{sha256}/remove",
+            post(ek_cas::remove),
         ),
         Route::read("/api/v1/sites", get(sites::list)),
         Route::change(Admin, Act::AddSite, "/api/v1/sites", post(sites::add)),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::Role;
 use crate::ca::{CaCertificate, CaId, Roster};
 use crate::registry::{
-    Approval, CertificateRecord, Device, Digest, EnrolmentRecord, Event, QuoteMode, Tenant,
+    Approval, Binding, CertificateRecord, Device, Digest, EnrolmentRecord, Event, QuoteMode, Tenant,
 };
 use crate::tokens::{Audience, Scope};
 
@@ -18,17 +18,62 @@ pub struct RegisterDevice {
     pub tenant: Option<Tenant>,
     /// As it is printed or read on the device; it is normalised.
     pub edge_id: String,
-    /// SHA-256 of the endorsement key's `SubjectPublicKeyInfo`.
-    pub ek_sha256: Digest,
-    /// Who lets it in.
+    /// How its device is known.
     #[serde(default)]
-    pub approval: Approval,
+    pub binding: Binding,
+    /// SHA-256 of the endorsement key's `SubjectPublicKeyInfo`, with binding `ek_sha256` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ek_sha256: Option<Digest>,
+    /// Until when the device must have enrolled; a code or secret ends after seven days otherwise.
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub not_after: Option<time::OffsetDateTime>,
+    /// Who lets it in; an operator with binding `ek_ca`, else its proof is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
     /// What an unknown quote leads to.
     #[serde(default)]
     pub quote_mode: QuoteMode,
     /// The operator's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// A device that was just registered; the only time that the server shows code or secret.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct RegisteredDevice {
+    /// The device.
+    #[serde(flatten)]
+    pub device: Device,
+    /// With binding `pairing_code`: to be carried to the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairing_code: Option<String>,
+    /// With binding `plain_est`: the password of its first EST request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrolment_secret: Option<String>,
+}
+
+/// Allows CAs of TPM makers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddEkCas {
+    /// Owner; may be left out while there is one tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
+    /// Certificates, PEM.
+    pub certificates: String,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AddedEkCas {
+    /// Certificates that were not allowed before.
+    pub added: usize,
+    /// Certificates in the request.
+    pub given: usize,
 }
 
 /// Gives an Edge ID to another TPM.

@@ -32,6 +32,74 @@ pub enum QuoteMode {
     Record,
 }
 
+/// How a registration knows its device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Binding {
+    /// By the hash of its TPM's endorsement key.
+    #[default]
+    EkSha256,
+    /// By the maker of its TPM: the first genuine one is bound for good.
+    EkCa,
+    /// By a one-time code: the first TPM whose device has it is bound for good.
+    PairingCode,
+    /// By a one-time enrolment secret, without a TPM.
+    PlainEst,
+}
+
+impl Binding {
+    /// The name on the wire and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EkSha256 => "ek_sha256",
+            Self::EkCa => "ek_ca",
+            Self::PairingCode => "pairing_code",
+            Self::PlainEst => "plain_est",
+        }
+    }
+
+    /// Who lets a device in, where the operator does not say. A maker's certificate proves a chip,
+    /// not that it is the one that was meant.
+    pub fn default_approval(self) -> Approval {
+        match self {
+            Self::EkCa => Approval::Manual,
+            Self::EkSha256 | Self::PairingCode | Self::PlainEst => Approval::Auto,
+        }
+    }
+}
+
+impl FromStr for Binding {
+    type Err = WordError;
+    fn from_str(text: &str) -> Result<Self, WordError> {
+        [Self::EkSha256, Self::EkCa, Self::PairingCode, Self::PlainEst]
+            .into_iter()
+            .find(|binding| binding.as_str() == text)
+            .ok_or_else(|| WordError {
+                found: text.chars().take(40).collect(),
+                expected: "ek_sha256, ek_ca, pairing_code, plain_est",
+            })
+    }
+}
+
+/// What is kept of a secret that a registration gave out once.
+#[derive(Clone, PartialEq, Eq)]
+pub enum RegistrationSecret {
+    /// The pairing code itself, since the server must compute the binding with it. A key to
+    /// encrypt it with would lie in the same folder. It is deleted when the device is active.
+    PairingCode([u8; 16]),
+    /// SHA-256 of the enrolment secret; 128 random bits need no stretching. Deleted with use.
+    EnrolmentSecret(Digest),
+}
+
+/// A TPM that was proven in an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProvenTpm {
+    /// The TPM.
+    pub ek_sha256: Digest,
+    /// Whether no maker that is allowed vouches for it.
+    pub is_unproven: bool,
+}
+
 impl Approval {
     /// The name on the wire and in the store.
     pub fn as_str(self) -> &'static str {
@@ -89,7 +157,7 @@ impl FromStr for QuoteMode {
 }
 
 /// A registration as the operator writes it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewDevice {
     /// Identity of the record, made by the caller.
     pub id: Uuid,
@@ -97,8 +165,14 @@ pub struct NewDevice {
     pub tenant: Tenant,
     /// Normalised Edge ID.
     pub edge_id: EdgeId,
-    /// SHA-256 of the endorsement key's `SubjectPublicKeyInfo`.
-    pub ek_sha256: Digest,
+    /// How its device is known.
+    pub binding: Binding,
+    /// SHA-256 of the endorsement key's `SubjectPublicKeyInfo`, with [`Binding::EkSha256`].
+    pub ek_sha256: Option<Digest>,
+    /// With [`Binding::PairingCode`] and [`Binding::PlainEst`].
+    pub secret: Option<RegistrationSecret>,
+    /// Until when the device must have enrolled.
+    pub not_after: Option<OffsetDateTime>,
     /// Who lets it in.
     pub approval: Approval,
     /// What an unknown quote leads to.
@@ -120,8 +194,22 @@ pub struct Device {
     pub tenant: Tenant,
     /// Unique within the tenant among devices that are not retired.
     pub edge_id: String,
-    /// Unique among all devices that are not retired.
-    pub ek_sha256: Digest,
+    /// How it is known.
+    #[serde(default)]
+    pub binding: Binding,
+    /// Its TPM, unique among all devices that are not retired; none until one is bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ek_sha256: Option<Digest>,
+    /// Whether no maker that is allowed vouches for the TPM.
+    #[serde(default)]
+    pub tpm_unproven: bool,
+    /// Until when it must have enrolled.
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub not_after: Option<OffsetDateTime>,
     /// Where it is in its life.
     pub state: DeviceState,
     /// State to which a suspended device returns.

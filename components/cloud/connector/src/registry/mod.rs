@@ -12,8 +12,8 @@ mod tests;
 
 pub use admission::{Admission, Claim, Denial, admit};
 pub use device::{
-    Approval, CertificateRecord, Device, DeviceRef, EnrolmentRecord, NewDevice, QuoteMode,
-    WordError,
+    Approval, Binding, CertificateRecord, Device, DeviceRef, EnrolmentRecord, NewDevice, ProvenTpm,
+    QuoteMode, RegistrationSecret, WordError,
 };
 pub use event::{Event, NewEvent, Severity};
 pub use names::{Digest, DigestError, Tenant, TenantError};

@@ -3,6 +3,7 @@
 use holdfast_attestation::refusal::Reason;
 use time::OffsetDateTime;
 
+use super::admission::tpm;
 use super::{CertificateRecord, Claim, Denial, Device, Severity};
 
 /// Why a certificate opens nothing. Its holder has shown the key, so that he may know.
@@ -58,8 +59,11 @@ pub fn admit_renewal(renewal: &Renewal<'_>, now: OffsetDateTime) -> Result<(), D
         .map_err(|NotInForce { code, detail }| Denial::of(device, code, true, detail))?;
     if device.edge_id != claim.edge_id.as_str() || device.ek_sha256 != claim.ek_sha256 {
         let detail = format!(
-            "the certificate is of Edge ID {} and TPM {}, the evidence of Edge ID {} and TPM {}",
-            device.edge_id, device.ek_sha256, claim.edge_id, claim.ek_sha256
+            "the certificate is of Edge ID {} and {}, the evidence of Edge ID {} and {}",
+            device.edge_id,
+            tpm(device.ek_sha256),
+            claim.edge_id,
+            tpm(claim.ek_sha256)
         );
         let code = Reason::CertificateOtherDevice.code();
         return Err(Denial { severity: Severity::Alert, ..Denial::of(device, code, true, detail) });
@@ -131,7 +135,7 @@ mod tests {
         let (device, certificate) = (device(DeviceState::Active), certificate());
         let claim = |edge_id: &str, ek| Claim {
             edge_id: edge_id.parse().unwrap(),
-            ek_sha256: Digest([ek; 32]),
+            ek_sha256: Some(Digest([ek; 32])),
         };
         for (claim, recorded_ak, expected) in [
             (claim("SN-1", 1), Some(b"ak".as_slice()), Ok(())),

@@ -3,14 +3,17 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Approval, Device, DeviceState, Digest, QuoteMode};
+use super::{Approval, Binding, Device, DeviceState, Digest, QuoteMode};
 
 pub(super) fn device(edge_id: &str, ek_sha256: Digest, state: DeviceState) -> Device {
     Device {
         id: Uuid::from_u128(7),
         tenant: "demo".parse().unwrap(),
         edge_id: edge_id.to_owned(),
-        ek_sha256,
+        binding: Binding::EkSha256,
+        ek_sha256: Some(ek_sha256),
+        tpm_unproven: false,
+        not_after: None,
         state,
         state_before_suspension: None,
         approval: Approval::Auto,

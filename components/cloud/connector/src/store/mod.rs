@@ -15,10 +15,11 @@ pub use sqlite::SqliteStore;
 
 use crate::access::ApiKey;
 use crate::ca::{CaId, RevokedCertificate, Serial};
+use crate::ek_cas::EkCa;
 use crate::recovery::{NewRecoveryKey, StoredRecoveryKey};
 use crate::registry::{
     CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, DeviceState, Digest,
-    EnrolmentRecord, Event, NewDevice, NewEvent, Severity, Tenant,
+    EnrolmentRecord, Event, NewDevice, NewEvent, ProvenTpm, RegistrationSecret, Severity, Tenant,
 };
 use crate::releases::Release;
 use crate::sites::Site;
@@ -56,8 +57,9 @@ pub struct StoredAuditRecord {
 /// A change that does not issue a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceChange {
-    /// Puts it up for approval.
-    AwaitApproval,
+    /// Puts it up for approval, and binds its TPM if none is bound yet: an operator approves a
+    /// TPM, not a name.
+    AwaitApproval(Option<ProvenTpm>),
     /// Lets a waiting device in.
     Approve,
     /// Shuts it out for a while.
@@ -92,6 +94,8 @@ pub struct ChangeOrder {
 pub struct Enrolment {
     /// The claim, which is decided on again within the transaction.
     pub claim: Claim,
+    /// The TPM that was proven, to be bound if none is yet; none: a client without a TPM.
+    pub tpm: Option<ProvenTpm>,
     /// What was shown.
     pub record: EnrolmentRecord,
     /// What was issued.
@@ -254,6 +258,20 @@ pub trait Store: Send + Sync + 'static {
         audience: Audience,
         audit: AuditEntry,
     ) -> StoreFuture<'_, AudienceRecord>;
+
+    /// What is kept of the secret that a registration gave out, until it has served.
+    fn registration_secret(&self, device_id: Uuid) -> StoreFuture<'_, Option<RegistrationSecret>>;
+    /// Allows CAs of TPM makers; says how many are new.
+    fn add_ek_cas(&self, cas: Vec<EkCa>, audit: AuditEntry) -> StoreFuture<'_, usize>;
+    /// Allowed CAs of TPM makers, of one tenant or all.
+    fn ek_cas(&self, tenant: Option<Tenant>) -> StoreFuture<'_, Vec<EkCa>>;
+    /// Allows a CA no more; TPMs that are bound stay bound.
+    fn remove_ek_ca(
+        &self,
+        tenant: Tenant,
+        sha256: Digest,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, EkCa>;
 
     /// Records an event.
     fn record_event(&self, event: NewEvent, audit: Option<AuditEntry>) -> StoreFuture<'_, i64>;

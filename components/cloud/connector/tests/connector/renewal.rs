@@ -8,17 +8,16 @@ use base64::engine::general_purpose::STANDARD;
 use holdfast_attestation::binding::{BindingInput, qualifying_data};
 use holdfast_attestation::hash::sha256;
 use holdfast_attestation::nonce::{NonceRequest, NonceResponse, RequestInfo};
-use holdfast_attestation::pcr::site_measurement;
 use holdfast_tpm::swtpm::{Manufacturer, Swtpm as Chip};
 use http::StatusCode;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
+use crate::support::Fixture;
 use crate::support::device::{Device, NONCE, RENEW, Tpm as _, certificates};
 use crate::support::http::{Answer, Dial};
 use crate::support::software::{SHA256_WITH_RSA, SoftwareTpm, certificate_request};
 use crate::support::swtpm::Swtpm;
-use crate::support::{Fixture, release};
 
 const EDGE_ID: &str = "SN-0001";
 const SELF: &str = "/api/v1/device/self";
@@ -221,12 +220,7 @@ async fn renewal_onto_a_software_key() {
 
 /// A registered device with this TPM, whose boot is published.
 async fn booted(fixture: &Fixture, chip: &Chip) -> Device<Swtpm> {
-    let tpm = chip.open().unwrap();
-    tpm.pcr_extend(11, &[0xAB; 32]).unwrap();
-    tpm.pcr_extend(14, &site_measurement(fixture.site.as_bytes())).unwrap();
-    let pcr11 = tpm.pcr_read(&[11]).unwrap()[0].digest;
-    let _: Value = fixture.admin.post("/api/v1/releases", &release(pcr11)).await.unwrap();
-    let device = Device::new(EDGE_ID, Swtpm::new(tpm));
+    let device = Device::new(EDGE_ID, fixture.boot(chip).await);
     fixture.register(EDGE_ID, device.tpm.ek_sha256()).await;
     device
 }

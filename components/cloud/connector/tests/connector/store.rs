@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use holdfast_attestation::edge_id::EdgeId;
 use holdfast_audit_log::{Action, Actor, AuditRecord, Source, Text};
-use holdfast_cloud::registry::{Approval, Digest, NewDevice, QuoteMode};
+use holdfast_cloud::registry::{Approval, Binding, Digest, NewDevice, QuoteMode};
 use holdfast_cloud::store::{
     AuditEntry, AuditFilter, DeviceFilter, SqliteStore, Store, StoreError,
 };
@@ -16,7 +16,10 @@ fn device(edge_id: &str, ek: u8) -> NewDevice {
         id: Uuid::new_v4(),
         tenant: "demo".parse().unwrap(),
         edge_id: EdgeId::parse(edge_id).unwrap(),
-        ek_sha256: Digest([ek; 32]),
+        binding: Binding::EkSha256,
+        ek_sha256: Some(Digest([ek; 32])),
+        secret: None,
+        not_after: None,
         approval: Approval::Auto,
         quote_mode: QuoteMode::Enforce,
         note: None,

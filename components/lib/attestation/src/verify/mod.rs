@@ -23,8 +23,8 @@ pub use enrolment::{
     check_enrolment, check_evidence_signatures, check_nonce,
 };
 pub use nonce_request::{
-    EkProof, EkTrust, NonceVerdict, check_ak_attributes, check_ek_certificate_key, check_ek_trust,
-    check_nonce_request,
+    EkProof, EkTrust, NonceVerdict, check_ak_attributes, check_ek_certificate_key,
+    check_ek_certificates, check_ek_trust, check_nonce_request,
 };
 
 use crate::refusal::Reason;

@@ -150,6 +150,22 @@ pub fn check_ek_trust(
     }
 }
 
+/// Check 2 with certificates as they were sent: that of the EK first, then intermediates.
+pub fn check_ek_certificates(
+    ek_sha256: &[u8; 32],
+    certificates: &[Vec<u8>],
+    trust: &EkTrust<'_>,
+    now: u64,
+) -> Result<EkProof, CheckFailure> {
+    let (certificates, problem) = read_certificates(certificates);
+    check_ek_trust(ek_sha256, &certificates, trust, now).map_err(|mut failure| {
+        if let Some(problem) = problem {
+            failure.detail = format!("{}; {problem}", failure.detail);
+        }
+        failure
+    })
+}
+
 /// Check 3: the AK signs only what its TPM made, and cannot leave it.
 pub fn check_ak_attributes(ak: &Public) -> Result<(), CheckFailure> {
     let refuse = |detail: String| Err(CheckFailure::new(3, Reason::AkAttributes, detail));

@@ -4,9 +4,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{certificates, columns};
+use super::{certificates, columns, registration_secrets};
 use crate::registry::{
-    Change, Claim, Device, DeviceRef, DeviceState, Digest, NewDevice, RevocationReason, Tenant,
+    Change, Claim, Device, DeviceRef, DeviceState, Digest, NewDevice, ProvenTpm, RevocationReason,
+    Tenant,
 };
 use crate::store::{ChangeOrder, DeviceChange, DeviceFilter, StoreError};
 
@@ -15,7 +16,10 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Device> {
         id: columns::text(row, "id")?,
         tenant: columns::text(row, "tenant")?,
         edge_id: row.get("edge_id")?,
-        ek_sha256: columns::digest(row, "ek_sha256")?,
+        binding: columns::text(row, "binding")?,
+        ek_sha256: columns::optional_digest(row, "ek_sha256")?,
+        tpm_unproven: row.get("tpm_unproven")?,
+        not_after: columns::optional_time(row, "not_after")?,
         state: columns::text(row, "state")?,
         state_before_suspension: columns::optional_text(row, "state_before_suspension")?,
         approval: columns::text(row, "approval")?,
@@ -34,15 +38,17 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Device> {
 pub(super) fn insert(db: &Connection, new: &NewDevice) -> Result<Device, StoreError> {
     refuse_conflict(db, new)?;
     db.execute(
-        "INSERT INTO devices (id, tenant, edge_id, ek_sha256, state, approval, quote_mode, note,
+        "INSERT INTO devices (id, tenant, edge_id, binding, ek_sha256, tpm_unproven, not_after, state, approval, quote_mode, note,
              registered_at, registered_by, changed_at, changed_by)
-         VALUES (:id, :tenant, :edge_id, :ek, :state, :approval, :quote_mode, :note,
+         VALUES (:id, :tenant, :edge_id, :binding, :ek, 0, :not_after, :state, :approval, :quote_mode, :note,
              :at, :by, :at, :by)",
         named_params! {
             ":id": new.id.to_string(),
             ":tenant": new.tenant.as_str(),
             ":edge_id": new.edge_id.as_str(),
-            ":ek": new.ek_sha256.0,
+            ":binding": new.binding.as_str(),
+            ":ek": new.ek_sha256.map(|digest| digest.0),
+            ":not_after": new.not_after.map(OffsetDateTime::unix_timestamp),
             ":state": DeviceState::Registered.as_str(),
             ":approval": new.approval.as_str(),
             ":quote_mode": new.quote_mode.as_str(),
@@ -51,6 +57,9 @@ pub(super) fn insert(db: &Connection, new: &NewDevice) -> Result<Device, StoreEr
             ":by": new.by,
         },
     )?;
+    if let Some(secret) = &new.secret {
+        registration_secrets::insert(db, new.id, secret)?;
+    }
     get(db, new.id)
 }
 
@@ -70,7 +79,7 @@ fn refuse_conflict(db: &Connection, new: &NewDevice) -> Result<(), StoreError> {
                 ),
             });
         }
-        if device.ek_sha256 == new.ek_sha256 {
+        if new.ek_sha256.is_some() && device.ek_sha256 == new.ek_sha256 {
             return Err(tpm_registered(&device));
         }
     }
@@ -148,7 +157,10 @@ pub(super) fn candidates(db: &Connection, claim: &Claim) -> Result<Vec<Device>, 
             "SELECT * FROM devices WHERE ek_sha256 = ?1
              UNION SELECT * FROM devices WHERE edge_id = ?2",
         )?
-        .query_map(params![claim.ek_sha256.0, claim.edge_id.as_str()], from_row)?
+        .query_map(
+            params![claim.ek_sha256.map(|digest| digest.0), claim.edge_id.as_str()],
+            from_row,
+        )?
         .collect::<Result<_, _>>()?;
     Ok(devices)
 }
@@ -156,7 +168,10 @@ pub(super) fn candidates(db: &Connection, claim: &Claim) -> Result<Vec<Device>, 
 pub(super) fn change(db: &Connection, order: &ChangeOrder) -> Result<Device, StoreError> {
     let device = get(db, order.device_id)?;
     match order.change {
-        DeviceChange::AwaitApproval => {
+        DeviceChange::AwaitApproval(tpm) => {
+            if let Some(tpm) = tpm {
+                bind(db, &device, tpm)?;
+            }
             move_to(db, &device, device.state.after(Change::AwaitApproval)?, None)?;
         }
         DeviceChange::Approve => {
@@ -175,11 +190,13 @@ pub(super) fn change(db: &Connection, order: &ChangeOrder) -> Result<Device, Sto
         }
         DeviceChange::Revoke => {
             move_to(db, &device, device.state.after(Change::Revoke)?, None)?;
+            registration_secrets::delete(db, device.id)?;
             let reason = RevocationReason::PrivilegeWithdrawn;
             certificates::revoke_all(db, device.id, order.at, reason)?;
         }
         DeviceChange::Retire => {
             move_to(db, &device, device.state.after(Change::Retire)?, None)?;
+            registration_secrets::delete(db, device.id)?;
             let reason = RevocationReason::CessationOfOperation;
             certificates::revoke_all(db, device.id, order.at, reason)?;
         }
@@ -212,23 +229,47 @@ fn rebind(
     ek_sha256: Digest,
     at: OffsetDateTime,
 ) -> Result<(), StoreError> {
+    refuse_bound(db, device.id, ek_sha256)?;
+    move_to(db, device, device.state.after(Change::Rebind)?, None)?;
+    db.execute(
+        "UPDATE devices SET ek_sha256 = ?2, binding = 'ek_sha256', tpm_unproven = 0, not_after = NULL
+         WHERE id = ?1",
+        params![device.id.to_string(), ek_sha256.0],
+    )?;
+    registration_secrets::delete(db, device.id)?;
+    forget_firmware(db, device.id)?;
+    certificates::revoke_all(db, device.id, at, RevocationReason::Superseded)
+}
+
+/// Binds the first TPM of a registration that named none; afterwards it is the only one.
+pub(super) fn bind(db: &Connection, device: &Device, tpm: ProvenTpm) -> Result<(), StoreError> {
+    if device.ek_sha256 == Some(tpm.ek_sha256) {
+        return Ok(());
+    }
+    if device.ek_sha256.is_some() {
+        return Err(StoreError::Conflict {
+            code: "registration-changed",
+            detail: format!("another TPM was bound to {} meanwhile", device.edge_id),
+        });
+    }
+    refuse_bound(db, device.id, tpm.ek_sha256)?;
+    db.execute(
+        "UPDATE devices SET ek_sha256 = ?2, tpm_unproven = ?3 WHERE id = ?1",
+        params![device.id.to_string(), tpm.ek_sha256.0, tpm.is_unproven],
+    )?;
+    Ok(())
+}
+
+/// A TPM belongs to one device.
+fn refuse_bound(db: &Connection, device: Uuid, ek_sha256: Digest) -> Result<(), StoreError> {
     let owner = db
         .query_row(
             "SELECT * FROM devices WHERE ek_sha256 = ?1 AND state <> 'retired' AND id <> ?2",
-            params![ek_sha256.0, device.id.to_string()],
+            params![ek_sha256.0, device.to_string()],
             from_row,
         )
         .optional()?;
-    if let Some(owner) = owner {
-        return Err(tpm_registered(&owner));
-    }
-    move_to(db, device, device.state.after(Change::Rebind)?, None)?;
-    db.execute(
-        "UPDATE devices SET ek_sha256 = ?2 WHERE id = ?1",
-        params![device.id.to_string(), ek_sha256.0],
-    )?;
-    forget_firmware(db, device.id)?;
-    certificates::revoke_all(db, device.id, at, RevocationReason::Superseded)
+    owner.map_or(Ok(()), |owner| Err(tpm_registered(&owner)))
 }
 
 fn forget_firmware(db: &Connection, id: Uuid) -> Result<(), StoreError> {
@@ -272,6 +313,8 @@ pub(super) fn activate(
              WHERE id = ?1",
             params![id.to_string(), state.as_str(), at.unix_timestamp()],
         )?;
+        // Until now the answer to the enrolment could have been lost.
+        registration_secrets::delete(db, id)?;
     }
     seen(db, id, at)?;
     Ok((get(db, id)?, changed))

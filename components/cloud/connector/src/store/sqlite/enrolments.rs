@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, named_params};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{certificates, columns, devices};
+use super::{certificates, columns, devices, registration_secrets};
 use crate::ca::Serial;
 use crate::registry::{Admission, Device, EnrolmentRecord, admit, in_force};
 use crate::store::{Enrolment, StoreError};
@@ -14,7 +14,7 @@ use crate::store::{Enrolment, StoreError};
 /// have suspended the device since.
 pub(super) fn insert(db: &Connection, enrolment: &Enrolment) -> Result<Device, StoreError> {
     let candidates = devices::candidates(db, &enrolment.claim)?;
-    let device = match admit(&enrolment.claim, &candidates) {
+    let device = match admit(&enrolment.claim, &candidates, enrolment.record.at) {
         Ok(Admission::Enrol(device)) => device,
         Ok(Admission::Wait(device)) => {
             return Err(StoreError::Conflict {
@@ -33,6 +33,11 @@ pub(super) fn insert(db: &Connection, enrolment: &Enrolment) -> Result<Device, S
     }
     if let Some(serial) = &enrolment.renews {
         still_in_force(db, device, serial, record.at)?;
+    }
+    match enrolment.tpm {
+        Some(tpm) => devices::bind(db, device, tpm)?,
+        // An enrolment secret is good for one certificate.
+        None => registration_secrets::delete(db, device.id)?,
     }
     let pcr7 = record.pcrs.iter().find(|(index, _)| *index == 7).map(|(_, value)| *value);
     if device.pcr7.is_some() && device.pcr7 != pcr7 && record.deviation.is_none() {

@@ -6,9 +6,11 @@ mod audit;
 mod certificates;
 mod columns;
 mod devices;
+mod ek_cas;
 mod enrolments;
 mod events;
 mod recovery;
+mod registration_secrets;
 mod releases;
 mod revocations;
 mod schema;
@@ -30,11 +32,12 @@ use super::{
 };
 use crate::access::ApiKey;
 use crate::ca::{CaId, RevokedCertificate, Serial};
+use crate::ek_cas::EkCa;
 use crate::files;
 use crate::recovery::{NewRecoveryKey, StoredRecoveryKey};
 use crate::registry::{
     CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, Digest, EnrolmentRecord,
-    Event, NewDevice, NewEvent, Tenant,
+    Event, NewDevice, NewEvent, RegistrationSecret, Tenant,
 };
 use crate::releases::Release;
 use crate::sites::Site;
@@ -63,8 +66,8 @@ impl SqliteStore {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // An issued certificate must not be forgotten at a power cut.
         connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
         schema::migrate(&mut connection)?;
+        connection.pragma_update(None, "foreign_keys", true)?;
         Ok(Self {
             writer: Writer::start(connection)?,
             readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::new(Vec::new()) }),
@@ -323,6 +326,37 @@ impl Store for SqliteStore {
             let removed = audiences::remove(db, &tenant, &audience)?;
             audit::insert(db, &audit)?;
             Ok(removed)
+        })
+    }
+
+    fn registration_secret(&self, device_id: Uuid) -> StoreFuture<'_, Option<RegistrationSecret>> {
+        self.read(move |db| registration_secrets::find(db, device_id))
+    }
+
+    fn add_ek_cas(&self, cas: Vec<EkCa>, audit: AuditEntry) -> StoreFuture<'_, usize> {
+        self.write(move |db| {
+            let added = ek_cas::insert(db, &cas)?;
+            if added > 0 {
+                audit::insert(db, &audit)?;
+            }
+            Ok(added)
+        })
+    }
+
+    fn ek_cas(&self, tenant: Option<Tenant>) -> StoreFuture<'_, Vec<EkCa>> {
+        self.read(move |db| ek_cas::list(db, tenant.as_ref()))
+    }
+
+    fn remove_ek_ca(
+        &self,
+        tenant: Tenant,
+        sha256: Digest,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, EkCa> {
+        self.write(move |db| {
+            let ca = ek_cas::remove(db, &tenant, sha256)?;
+            audit::insert(db, &audit)?;
+            Ok(ca)
         })
     }
 

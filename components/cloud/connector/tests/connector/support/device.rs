@@ -44,11 +44,13 @@ pub trait Tpm {
 pub struct Device<T> {
     pub tpm: T,
     pub edge_id: EdgeId,
+    /// What an operator carried to it.
+    pub pairing_code: Vec<u8>,
 }
 
 impl<T: Tpm> Device<T> {
     pub fn new(edge_id: &str, tpm: T) -> Self {
-        Self { tpm, edge_id: EdgeId::parse(edge_id).unwrap() }
+        Self { tpm, edge_id: EdgeId::parse(edge_id).unwrap(), pairing_code: Vec::new() }
     }
 
     pub async fn connect(&self, server: &Server) -> Connection {
@@ -103,7 +105,7 @@ impl<T: Tpm> Device<T> {
             spki_sha256: &sha256(&[&self.tpm.device_key_spki()]),
             edge_id: &self.edge_id,
             tls_exporter: exporter,
-            pairing_code: &[],
+            pairing_code: &self.pairing_code,
         })
     }
 

@@ -9,6 +9,7 @@ pub mod swtpm;
 use std::path::Path;
 use std::sync::Arc;
 
+use holdfast_attestation::pcr::site_measurement;
 use holdfast_cloud::ca::{Passphrases, ServerNames};
 use holdfast_cloud::cli::{Client, ClientError};
 use holdfast_cloud::clock::{ManualClock, SharedClock};
@@ -16,6 +17,7 @@ use holdfast_cloud::est::EnrolmentRates;
 use holdfast_cloud::registry::Digest;
 use holdfast_cloud::server::{Configuration, PublicListener, Server};
 use holdfast_cloud::tls::Rate;
+use holdfast_tpm::swtpm::{Manufacturer, Swtpm as Chip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::OffsetDateTime;
@@ -85,6 +87,32 @@ impl Fixture {
     pub async fn register(&self, edge_id: &str, ek_sha256: Digest) -> Value {
         let body = json!({ "edge_id": edge_id, "ek_sha256": ek_sha256 });
         self.admin.post("/api/v1/devices", &body).await.unwrap()
+    }
+
+    /// Registers with this binding and what else is said.
+    pub async fn register_by(&self, edge_id: &str, binding: &str, more: Value) -> Value {
+        let mut body = json!({ "edge_id": edge_id, "binding": binding });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.admin.post("/api/v1/devices", &body).await.unwrap()
+    }
+
+    /// Allows the maker of these TPMs.
+    pub async fn allow(&self, maker: &Manufacturer) {
+        // The clock stands since before the TPMs were made, and their certificates begin then.
+        self.clock.advance(3600);
+        let certificates = maker.ca_certificates_pem().unwrap().concat();
+        let body = json!({ "certificates": certificates });
+        let _: Value = self.admin.post("/api/v1/ek-cas", &body).await.unwrap();
+    }
+
+    /// A software TPM that booted with the site, as a release that is published.
+    pub async fn boot(&self, chip: &Chip) -> swtpm::Swtpm {
+        let tpm = chip.open().unwrap();
+        tpm.pcr_extend(11, &[0xAB; 32]).unwrap();
+        tpm.pcr_extend(14, &site_measurement(self.site.as_bytes())).unwrap();
+        let pcr11 = tpm.pcr_read(&[11]).unwrap()[0].digest;
+        let _: Value = self.admin.post("/api/v1/releases", &release(pcr11)).await.unwrap();
+        swtpm::Swtpm::new(tpm)
     }
 
     pub async fn device(&self, name: &str) -> Value {

@@ -32,6 +32,7 @@ pub struct SoftwareTpm {
     device_key: SigningKey,
     pub ak_attributes: ObjectAttributes,
     pub device_key_attributes: ObjectAttributes,
+    pub ek_certificates: Vec<Vec<u8>>,
     /// 7, 11, 12, 14.
     pub pcrs: [[u8; 32]; 4],
 }
@@ -53,6 +54,7 @@ impl SoftwareTpm {
             device_key: SigningKey::random(&mut OsRng),
             ak_attributes: key_attributes() | ObjectAttributes::RESTRICTED,
             device_key_attributes: key_attributes(),
+            ek_certificates: Vec::new(),
             pcrs: [[7; 32], PCR11, [0; 32], expected_site_pcr(site.as_bytes())],
         }
     }
@@ -149,7 +151,7 @@ impl Tpm for SoftwareTpm {
     }
 
     fn ek_certificates(&self) -> Vec<Vec<u8>> {
-        Vec::new()
+        self.ek_certificates.clone()
     }
 
     fn ak_public(&self) -> Vec<u8> {
