@@ -128,7 +128,8 @@ mod tests {
         #[test]
         fn what_is_printed_is_read(bits in any::<[u8; 16]>()) {
             let text = PairingCode::new(bits).to_string();
-            prop_assert_eq!(text.parse::<PairingCode>().unwrap().as_bytes(), &bits);
+            let read: PairingCode = text.parse().unwrap();
+            prop_assert_eq!(read.as_bytes(), &bits);
         }
 
         #[test]

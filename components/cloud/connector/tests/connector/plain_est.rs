@@ -127,10 +127,10 @@ async fn strongswan_waits_for_approval() {
     client.request("device").await;
     let user = format!("{EDGE_ID}:{secret}");
     let approve = async {
-        while fixture.device(EDGE_ID).await["state"] != json!("pending") {
+        while fixture.last_event().await["kind"] != json!("approval-wanted") {
             tokio::task::yield_now().await;
         }
-        assert_eq!(fixture.last_event().await["kind"], json!("approval-wanted"));
+        assert_eq!(fixture.device(EDGE_ID).await["state"], json!("pending"));
         fixture.change(EDGE_ID, "approve").await.unwrap();
     };
     // It asks again by itself, when Retry-After says.
