@@ -230,12 +230,23 @@ fn start(state: &Path, ports: &Ports) -> Result<Process, SwtpmError> {
         if process.0.try_wait().map_err(at("swtpm"))?.is_some() {
             return Err(SwtpmError::Failed { what: "swtpm", output: process.complaint() });
         }
-        if TcpStream::connect((Ipv4Addr::LOCALHOST, control)).is_ok() {
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, control)).is_ok() && listens(ports.first) {
             return Ok(process);
         }
         thread::sleep(POLL);
     }
     Err(SwtpmError::Failed { what: "swtpm", output: format!("not ready on port {control}") })
+}
+
+/// Whether somebody listens on a port. A connection to see would be the one that the TPM serves.
+fn listens(port: u16) -> bool {
+    // proc_pid_net(5): local address and state, in hexadecimal; 0A is LISTEN.
+    let local = format!(":{port:04X}");
+    fs::read_to_string("/proc/net/tcp").unwrap_or_default().lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next().is_some_and(|address| address.ends_with(&local))
+            && fields.nth(1) == Some("0A")
+    })
 }
 
 /// Two neighbouring ports that no other test has, for as long as this lives.
