@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use holdfast_qemu::nbd::{EventKind, Recording};
-use holdfast_qemu::{Disk, PowerCutPlan, Rng, nbd, partition_types};
+use holdfast_qemu::{Disk, Esp, Partition, PowerCutPlan, Rng, nbd, partition_types};
 use serde_json::Value;
 
 use crate::first_boot;
@@ -30,10 +30,13 @@ fn a_hundred_power_cuts_of_the_write_log_leave_a_disk_that_boots_on() -> Outcome
         let complete_slot =
             tpm_key_slot(&whole.read(volume.offset, HEADER)?, &trial.folder).context("the end")?;
         let before = Disk::open(&base)?.gpt()?;
+        let loader = whole.partition("esp")?;
+        let kernel = trial.workshop.image("release", "holdfast.efi");
+        let kernel = fs::read(&kernel).with_context(|| kernel.display().to_string())?;
 
         let seed = PowerCutPlan::seed()?;
         let mut rng = Rng::new(seed);
-        let positions = choose(&log, &mut rng, volume.offset, whole.size()?)?;
+        let positions = choose(&log, &mut rng, &[&loader, &volume], whole.size()?)?;
         let mut replay = nbd::Replay::open(&base, &log)?;
         let mut with_volume = 0;
         let cut = trial.folder.join("cut.raw");
@@ -47,6 +50,7 @@ fn a_hundred_power_cuts_of_the_write_log_leave_a_disk_that_boots_on() -> Outcome
                 let same = table.partitions().find(|p| p.index == partition.index);
                 ensure!(same == Some(partition), "{}: {partition:?} became {same:?}", what());
             }
+            ensure!(starts(&disk, &loader, &kernel).with_context(what)?, "{}: no UKI", what());
             let volumes: Vec<_> =
                 table.partitions().filter(|p| p.type_id == partition_types::VAR).collect();
             ensure!(volumes.len() <= 1, "{}: {volumes:?}", what());
@@ -66,14 +70,28 @@ fn a_hundred_power_cuts_of_the_write_log_leave_a_disk_that_boots_on() -> Outcome
     })
 }
 
-/// Positions in the log in order: half of them anywhere, half after writes to partition tables or
-/// the volume's header, where a cut hurts most.
-fn choose(log: &Path, rng: &mut Rng, volume: u64, size: u64) -> Result<Vec<u64>> {
+/// True if the boot loader finds the whole kernel image, whatever its name is.
+fn starts(disk: &Disk, loader: &Partition, kernel: &[u8]) -> Result<bool> {
+    let esp = Esp::open(disk.path(), loader.offset..loader.offset + loader.size)?;
+    for name in esp.list("EFI/Linux")? {
+        let is_one = name.to_ascii_lowercase().ends_with(".efi");
+        if is_one && esp.read(&format!("EFI/Linux/{name}"))? == kernel {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Positions in the log in order: half of them anywhere, half after writes to partition tables, the
+/// boot partition or the volume's header, where a cut hurts most.
+fn choose(log: &Path, rng: &mut Rng, parts: &[&Partition; 2], size: u64) -> Result<Vec<u64>> {
     const TABLE: u64 = 1 << 20;
+    let [loader, volume] = parts;
     let delicate = |offset: u64| {
         offset < TABLE
             || offset >= size - TABLE
-            || (volume..volume + HEADER as u64).contains(&offset)
+            || (loader.offset..loader.offset + loader.size).contains(&offset)
+            || (volume.offset..volume.offset + HEADER as u64).contains(&offset)
     };
     let mut recording = Recording::open(log)?;
     let (mut count, mut delicate_ones) = (0, Vec::new());

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use holdfast_disk::{Gpt, Guid, Partition};
+use holdfast_disk::{Gpt, Guid, Partition, types};
 
 use crate::{
     files::{FileError, read_text},
@@ -45,6 +45,14 @@ pub enum BootDiskError {
         disk: String,
         /// What is wrong.
         source: holdfast_disk::GptError,
+    },
+    /// More or less than one partition where there must be one.
+    #[error("/dev/{disk} has {count} EFI system partitions, expected one")]
+    Esp {
+        /// Kernel name.
+        disk: String,
+        /// How many.
+        count: usize,
     },
     /// The kernel does not know a partition of the table.
     #[error("the kernel shows no partition {number} on /dev/{disk}; restart the device")]
@@ -99,6 +107,14 @@ impl BootDisk {
         let table = Gpt::read(&start)
             .map_err(|source| BootDiskError::Table { disk: self.name.clone(), source })?;
         Ok(table.partitions.into_iter().filter(|p| p.kind == kind).collect())
+    }
+
+    /// The device file of the EFI system partition.
+    pub fn esp(&self) -> Result<PathBuf, BootDiskError> {
+        match self.partitions(types::ESP)?.as_slice() {
+            [esp] => self.partition_device(esp.number),
+            found => Err(BootDiskError::Esp { disk: self.name.clone(), count: found.len() }),
+        }
     }
 
     /// The device file of a partition, once the kernel shows it.

@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod bless;
+mod boot_counting;
 mod boot_disk;
 mod closed;
 mod console;
@@ -39,6 +41,8 @@ Verbs, each started by a unit:
           Make the recovery key of the state volume, wrap it to the operator's public
           key, and keep the TPM's record of it; destroy the key before it once the
           cloud has the new one (holdfast-recovery.service)
+  bless   Take the boot loader's counters off the name of the running UKI: this boot
+          is good (holdfast-bless.service)
   closed  Say on every console why this device stays closed; restart while the
           boot loader still counts tries, so that it falls back; ask for the
           recovery key where the state volume does not open (emergency.service)
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
     match verb.as_str() {
         "var" => var::run(&places),
         "site" => site::run(&places),
+        "bless" => bless::run(&places),
         "recovery" => recovery::run(&places),
         "closed" => closed::run(&places),
         _ => usage(&format!("no verb {verb:?}")),

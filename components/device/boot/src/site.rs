@@ -9,7 +9,6 @@ use holdfast_attestation::{
     hash::sha256,
     pcr::{SITE_PCR, site_measurement},
 };
-use holdfast_disk::types;
 use holdfast_site::{MAX_LENGTH, Site};
 use holdfast_tpm::Tpm;
 
@@ -81,16 +80,8 @@ fn read(places: &Places) -> Result<Files, String> {
 
 /// The EFI system partition of the boot disk.
 fn boot_partition(places: &Places) -> Result<Detached, String> {
-    let disk = BootDisk::find(places).map_err(|error| error.to_string())?;
-    let partitions = disk.partitions(types::ESP).map_err(|error| error.to_string())?;
-    let [esp] = partitions.as_slice() else {
-        return Err(format!(
-            "{} has {} EFI system partitions, expected one",
-            disk.device().display(),
-            partitions.len()
-        ));
-    };
-    let device = disk.partition_device(esp.number).map_err(|error| error.to_string())?;
+    let esp = BootDisk::find(places).and_then(|disk| disk.esp());
+    let device = esp.map_err(|error| error.to_string())?;
     Detached::open(&device, "vfat", Access::Read)
         .map_err(|error| format!("cannot mount {}: {error}", device.display()))
 }

@@ -9,12 +9,30 @@ use crate::registry::{
 };
 use crate::tokens::{Audience, Scope};
 
+/// A member that may be left out. That is the one way to say nothing: `null` is refused, as
+/// `openapi.yaml` has it.
+fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+/// As `given`, for RFC 3339.
+fn given_time<'de, D>(deserializer: D) -> Result<Option<time::OffsetDateTime>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    time::serde::rfc3339::deserialize(deserializer).map(Some)
+}
+
 /// Registers a device.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterDevice {
     /// Owner; may be left out while there is one tenant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Tenant>,
     /// As it is printed or read on the device; it is normalised.
     pub edge_id: String,
@@ -22,23 +40,24 @@ pub struct RegisterDevice {
     #[serde(default)]
     pub binding: Binding,
     /// SHA-256 of the endorsement key's `SubjectPublicKeyInfo`, with binding `ek_sha256` alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub ek_sha256: Option<Digest>,
     /// Until when the device must have enrolled; a code or secret ends after seven days otherwise.
     #[serde(
         default,
-        with = "time::serde::rfc3339::option",
+        deserialize_with = "given_time",
+        serialize_with = "time::serde::rfc3339::option::serialize",
         skip_serializing_if = "Option::is_none"
     )]
     pub not_after: Option<time::OffsetDateTime>,
     /// Who lets it in; an operator with binding `ek_ca`, else its proof is enough.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
     /// What an unknown quote leads to.
     #[serde(default)]
     pub quote_mode: QuoteMode,
     /// The operator's words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
@@ -61,7 +80,7 @@ pub struct RegisteredDevice {
 #[serde(deny_unknown_fields)]
 pub struct AddEkCas {
     /// Owner; may be left out while there is one tenant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Tenant>,
     /// Certificates, PEM.
     pub certificates: String,
@@ -247,7 +266,7 @@ impl From<&Roster> for AuthorityDetail {
 #[serde(deny_unknown_fields)]
 pub struct PutAudience {
     /// Whose devices; may be left out while there is one tenant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Tenant>,
     /// The audience.
     pub audience: Audience,
@@ -261,7 +280,7 @@ pub struct PutAudience {
 #[serde(deny_unknown_fields)]
 pub struct NameAudience {
     /// Whose devices; may be left out while there is one tenant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Tenant>,
     /// The audience.
     pub audience: Audience,
