@@ -4,6 +4,7 @@ mod confirm;
 mod enrol;
 mod prepare;
 mod problems;
+mod roots;
 mod site;
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ pub struct Agent {
     device: Option<DeviceContext>,
     held: Held,
     session: Option<Session>,
+    roots_asked: Option<u64>,
     last_request_id: String,
     shown: Shown,
     settled: Option<oneshot::Sender<()>>,
@@ -120,6 +122,7 @@ impl Agent {
             device: None,
             held: Held::default(),
             session: None,
+            roots_asked: None,
             last_request_id: String::new(),
             shown: Shown::default(),
             settled: Some(settled),
@@ -156,7 +159,11 @@ impl Agent {
             Action::Renew => self.enrol(Route::Renew).await,
             Action::Confirm => self.confirm().await,
             Action::Promote => self.promote().await,
-            Action::Wait(wait) => self.wait(Instant::now() + wait).await,
+            Action::Wait(wait) => {
+                let end = Instant::now() + wait;
+                self.refresh_roots().await;
+                self.wait(end).await
+            }
             Action::Rest => loop {
                 self.next_order().await;
             },

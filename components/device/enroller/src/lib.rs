@@ -22,6 +22,7 @@ pub mod recorder;
 pub mod recovery;
 pub mod refusal;
 pub mod retry;
+pub mod roots;
 pub mod run;
 pub mod service;
 pub mod state;

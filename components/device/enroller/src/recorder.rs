@@ -12,6 +12,9 @@ pub const ENROL: &str = "identity.enrol";
 /// A new key and its certificate took the place of the ones before.
 pub const ACTIVATE: &str = "identity.activate";
 
+/// A root that took over from a trusted one is trusted from now on.
+pub const TRUST_ROOT: &str = "identity.trust-root";
+
 /// Writes the records of the daemon's own acts.
 #[derive(Clone)]
 pub struct Recorder {

@@ -9,6 +9,7 @@
 //! device.crt    certificate in use, followed by its issuers
 //! pin.json      tenant, trust anchors and TPM of the first enrolment
 //! last-seen     latest time that an authenticated server told
+//! roots.json    roots that took over from the site's anchors, with the signatures that say so
 //! ```
 //!
 //! Every file is written whole: temporary file, fsync, rename, fsync of the folder. A promotion
@@ -21,6 +22,7 @@ use spki::der::pem::LineEnding;
 
 use crate::certificate::{CertificateError, Chain};
 use crate::disk::Disk;
+use crate::roots::Succession;
 
 const AK: &str = "ak.tss";
 const AUDIT_KEY: &str = "audit.tss";
@@ -31,6 +33,7 @@ const DEVICE_PUBLIC: &str = "device.pub";
 const DEVICE_CERTIFICATE: &str = "device.crt";
 const PIN: &str = "pin.json";
 const LAST_SEEN: &str = "last-seen";
+const ROOTS: &str = "roots.json";
 const TEMPORARY: &str = ".new-";
 
 /// Durable state that could not be read or written.
@@ -108,6 +111,8 @@ pub struct Held {
     pub pin: Option<Pin>,
     /// Latest time told by an authenticated server, in seconds since 1970.
     pub last_seen: Option<u64>,
+    /// Roots that took over. They are still to be verified.
+    pub roots: Vec<Succession>,
     /// What had to be repaired after an interruption.
     pub repairs: Vec<&'static str>,
 }
@@ -176,6 +181,14 @@ impl Store {
             }
         };
         self.repair_public(active.as_ref().map(|(key, _)| key))?;
+        let roots = match self.read_roots() {
+            Err(StoreError::Damaged { .. }) => {
+                self.remove(ROOTS)?;
+                repairs.push("dropped an unreadable list of roots; the server is asked again");
+                Vec::new()
+            }
+            other => other?,
+        };
         Ok(Held {
             ak: self.read_key(AK)?.map(|key| key.pem),
             audit_key: self.read_key(AUDIT_KEY)?.map(|key| key.pem),
@@ -183,6 +196,7 @@ impl Store {
             pending: pending_key.map(|key| Pending { key: key.pem, chain: pending_chain }),
             pin: self.read_pin()?,
             last_seen: self.read_last_seen()?,
+            roots,
             repairs,
         })
     }
@@ -234,6 +248,12 @@ impl Store {
     /// Stores the latest time told by an authenticated server.
     pub fn put_last_seen(&mut self, seconds: u64) -> Result<(), StoreError> {
         self.put(LAST_SEEN, format!("{seconds}\n").as_bytes())
+    }
+
+    /// Stores the roots that took over, in place of those before.
+    pub fn put_roots(&mut self, roots: &[Succession]) -> Result<(), StoreError> {
+        let text = serde_json::to_string_pretty(roots).map_err(|error| damaged(ROOTS, &error))?;
+        self.put(ROOTS, text.as_bytes())
     }
 
     fn remove_temporaries(&mut self) -> Result<(), StoreError> {
@@ -289,6 +309,13 @@ impl Store {
             return Ok(None);
         };
         serde_json::from_str(&text).map(Some).map_err(|error| damaged(PIN, &error))
+    }
+
+    fn read_roots(&self) -> Result<Vec<Succession>, StoreError> {
+        let Some(text) = self.read_text(ROOTS)? else {
+            return Ok(Vec::new());
+        };
+        serde_json::from_str(&text).map_err(|error| damaged(ROOTS, &error))
     }
 
     fn read_last_seen(&self) -> Result<Option<u64>, StoreError> {

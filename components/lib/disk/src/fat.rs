@@ -272,7 +272,8 @@ fn entries(slots: &Slots) -> Vec<Entry> {
         } else if slot[11] & VOLUME != 0 {
             long = None;
         } else {
-            let whole = long.take().filter(|(_, last, sum, _)| *last == 1 && *sum == checksum(slot));
+            let whole =
+                long.take().filter(|(_, last, sum, _)| *last == 1 && *sum == checksum(slot));
             let (long_slots, name) = match whole {
                 Some((count, _, _, units)) => {
                     let end = units.iter().position(|&u| u == 0).unwrap_or(units.len());

@@ -19,9 +19,8 @@ impl Image {
         static EMPTY: OnceLock<Vec<u8>> = OnceLock::new();
         let empty = EMPTY.get_or_init(|| {
             let mut bytes = vec![0; 36 << 20];
-            let options = FormatVolumeOptions::new()
-                .fat_type(fatfs::FatType::Fat32)
-                .bytes_per_cluster(512);
+            let options =
+                FormatVolumeOptions::new().fat_type(fatfs::FatType::Fat32).bytes_per_cluster(512);
             fatfs::format_volume(Cursor::new(&mut bytes), options).unwrap();
             bytes
         });

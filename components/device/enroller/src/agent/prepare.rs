@@ -43,11 +43,12 @@ impl Agent {
                 return Err(Event::Broken(Problem::new("foreign-tpm", text)));
             }
             if self.holds_certificate()
-                && let Some(problem) = site.contradicts(pin)
+                && let Some(problem) = site.contradicts(pin, &self.held.roots)
             {
                 return Err(Event::Broken(problem));
             }
         }
+        self.trust_roots().map_err(|error| failed("site-invalid", &error))?;
         let ak = self.permanent_key(PermanentKey::Attestation).await?;
         let audit_key = self.permanent_key(PermanentKey::Audit).await?;
         self.device = Some(DeviceContext { edge_id, ek: Arc::new(ek), ek_sha256, ak });

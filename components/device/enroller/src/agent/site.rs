@@ -5,6 +5,7 @@ use std::sync::Arc;
 use holdfast_attestation::hash::sha256;
 use holdfast_site::Site;
 
+use crate::roots::{self, Succession};
 use crate::state::{Event, Problem};
 use crate::store::Pin;
 use crate::trust::SiteTrust;
@@ -16,6 +17,8 @@ use super::Agent;
 pub(super) struct SiteContext {
     pub(super) site: Site,
     pub(super) trust: SiteTrust,
+    /// DER of the roots that `trust` goes by: the site's anchors, and those that took over.
+    pub(super) trusted: Vec<Vec<u8>>,
     sha256: String,
     anchors_sha256: Vec<String>,
 }
@@ -32,10 +35,11 @@ impl SiteContext {
     }
 
     /// Why an identity that was pinned elsewhere must not be used here.
-    pub(super) fn contradicts(&self, pin: &Pin) -> Option<Problem> {
+    /// It may name other anchors only where the pinned ones have passed on to them.
+    pub(super) fn contradicts(&self, pin: &Pin, successions: &[Succession]) -> Option<Problem> {
         let what = if pin.tenant != self.site.tenant.as_str() {
             format!("names tenant {}, the device belongs to {}", self.site.tenant, pin.tenant)
-        } else if pin.anchors_sha256 != self.anchors_sha256 {
+        } else if !self.follows(pin, successions) {
             "names other trust anchors than those of the first enrolment".to_owned()
         } else {
             return None;
@@ -45,6 +49,21 @@ impl SiteContext {
              enrolment, or erase the state folder to enrol anew"
         );
         Some(Problem::new("site-changed", text))
+    }
+
+    /// Whether the pinned anchors, or roots that took over from them, are all that the site names.
+    fn follows(&self, pin: &Pin, successions: &[Succession]) -> bool {
+        let hash = |der: &Vec<u8>| hex::encode(sha256(&[der]));
+        let algorithms = self.trust.provider().signature_verification_algorithms;
+        let pinned = successions
+            .iter()
+            .map(|succession| succession.old_root().to_vec())
+            .filter(|root| pin.anchors_sha256.contains(&hash(root)));
+        let reached = roots::reachable(pinned, successions, &algorithms);
+        let reached: Vec<String> = reached.iter().map(hash).collect();
+        self.anchors_sha256
+            .iter()
+            .all(|anchor| pin.anchors_sha256.contains(anchor) || reached.contains(anchor))
     }
 }
 
@@ -78,7 +97,8 @@ impl Agent {
             anchors.map(|der| hex::encode(sha256(&[der]))).collect();
         anchors_sha256.sort_unstable();
         let sha256 = hex::encode(sha256(&[&content]));
-        self.site = Some(SiteContext { site, trust, sha256, anchors_sha256 });
+        let trusted = site.anchors().iter().map(|anchor| anchor.der().to_vec()).collect();
+        self.site = Some(SiteContext { site, trust, trusted, sha256, anchors_sha256 });
         Event::SiteLoaded
     }
 }

@@ -83,6 +83,13 @@ impl Device {
         self.measure_boot();
     }
 
+    /// Boots with another site configuration on the boot partition.
+    pub fn boot_with(&mut self, site: &Path) {
+        self.site = site.to_owned();
+        self.tpm.power_cycle().unwrap();
+        self.measure_boot();
+    }
+
     pub fn set_build_time(&self, seconds: u64) {
         let text = format!("version = \"0.1.0\"\nbuild_time = {seconds}\n");
         fs::write(self.path("release.toml"), text).unwrap();

@@ -14,5 +14,6 @@ mod killed;
 mod lifecycle;
 mod recovery;
 mod refusals;
+mod roots;
 mod sealing;
 mod tokens;
