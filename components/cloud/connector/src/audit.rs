@@ -40,6 +40,8 @@ acts! {
     RetireAuthority => "authority.retire",
     /// A device was registered.
     Register => "registry.register",
+    /// The devices of a table were registered.
+    Import => "registry.import",
     /// A waiting device was let in.
     Approve => "registry.approve",
     /// A device was shut out for a while.

@@ -374,6 +374,18 @@ pub(super) enum Device {
     Revoke(DeviceName),
     /// Take a device out of the fleet; its Edge ID and TPM may be registered again.
     Retire(DeviceName),
+    /// Register the devices of a table, all or none.
+    #[command(after_long_help = IMPORT)]
+    Import {
+        /// The table, CSV; - is standard input.
+        file: PathBuf,
+        /// Only try it: say what is wrong, or how many there are.
+        #[arg(long)]
+        dry_run: bool,
+        /// Owner of devices whose line names none; may be left out while there is one tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
+    },
     /// Give an Edge ID to another TPM, after its hardware was replaced.
     Rebind {
         #[command(flatten)]
@@ -386,6 +398,18 @@ pub(super) enum Device {
     /// update or a change of Secure Boot keys.
     ForgetFirmware(DeviceName),
 }
+
+const IMPORT: &str = "\
+The first line names the columns, separated by commas; each further line is a device:
+
+  edge_id,ek_sha256,note
+  SN-0001,9cba9f7d1fa3d89198821da8f6b17fd0346560431cf5f6608e6ee33221a2ff2e,rack 7
+  SN-0002,7b1a55a7ff2e60c4be1dd0a0f7a0a5d40a0c30a37e1c8bb0dc6d9d2d2f9c8e11,
+
+Column edge_id must be there; binding (ek_sha256, ek_ca, pairing_code, plain_est), ek_sha256,
+approval (auto, manual), quote_mode (enforce, record), not_after (2027-01-31T00:00:00Z), note and
+tenant may be. An empty field is one that is left out. Pairing codes and enrolment secrets are
+printed, as a table again; the server shows them this once.";
 
 const REGISTER: &str = "\
 How the device is known, from strong to weak:

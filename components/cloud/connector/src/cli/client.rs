@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::tls::provider;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+const JSON: &str = "application/json";
 
 /// Why a call gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +83,7 @@ impl Client {
 
     /// Reads.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.call(Method::GET, path, Bytes::new()).await
+        self.call(Method::GET, path, JSON, Bytes::new()).await
     }
 
     /// Changes.
@@ -93,7 +94,7 @@ impl Client {
     ) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body)
             .map_err(|e| ClientError::Configuration(format!("the request: {e}")))?;
-        self.call(Method::POST, path, body.into()).await
+        self.call(Method::POST, path, JSON, body.into()).await
     }
 
     /// Changes, with a body that is JSON already.
@@ -102,16 +103,27 @@ impl Client {
         path: &str,
         body: Vec<u8>,
     ) -> Result<T, ClientError> {
-        self.call(Method::POST, path, body.into()).await
+        self.call(Method::POST, path, JSON, body.into()).await
+    }
+
+    /// Changes, with a table.
+    pub async fn post_csv<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<T, ClientError> {
+        self.call(Method::POST, path, "text/csv", body.into()).await
     }
 
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
+        media_type: &str,
         body: Bytes,
     ) -> Result<T, ClientError> {
-        let exchange = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body));
+        let exchange = self.exchange(method, path, media_type, body);
+        let exchange = tokio::time::timeout(TIMEOUT, exchange);
         let (status, body) =
             exchange.await.map_err(|_| self.unreachable(&"it took too long to answer"))??;
         if status.is_success() {
@@ -127,6 +139,7 @@ impl Client {
         &self,
         method: Method,
         path: &str,
+        media_type: &str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), ClientError> {
         let (host, port) = (self.origin.host(), self.origin.port());
@@ -143,7 +156,7 @@ impl Client {
             .uri(path)
             .header(header::HOST, self.origin.as_str().trim_start_matches("https://"))
             .header(header::AUTHORIZATION, format!("Bearer {}", *self.key))
-            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONTENT_TYPE, media_type)
             .body(Full::new(body))
             .map_err(|e| ClientError::Configuration(e.to_string()))?;
         let response = sender.send_request(request).await.map_err(|e| self.unreachable(&e))?;

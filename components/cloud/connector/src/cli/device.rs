@@ -1,14 +1,17 @@
 //! `holdfast-cloud device …`
 
 use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::Path;
 
 use serde::Serialize;
+use time::format_description::well_known::Rfc3339;
 
 use super::arguments::{self, Connection, DeviceName};
 use super::output::{Output, moment, optional_moment, table};
 use super::{Client, Exit, events};
 use crate::management::types::{
-    DeviceDetail, Items, RebindDevice, RegisterDevice, RegisteredDevice,
+    DeviceDetail, ImportedDevices, Items, RebindDevice, RegisterDevice, RegisteredDevice,
 };
 use crate::registry::{Device, DeviceState, Tenant};
 
@@ -38,6 +41,19 @@ pub(super) async fn run(
             let device: RegisteredDevice = client.post("/api/v1/devices", &body).await?;
             output.result(&device, registered)
         }
+        Verb::Import { file, dry_run, tenant } => {
+            let table = read_table(&file)?;
+            let tenant = tenant.map(|tenant| format!("&tenant={tenant}")).unwrap_or_default();
+            let path = format!("/api/v1/devices/import?dry_run={dry_run}{tenant}");
+            let imported: ImportedDevices = client.post_csv(&path, table).await?;
+            if imported.secrets.is_empty() {
+                return output.result(&imported, summary_of_import);
+            }
+            // Standard output is the table alone, to be kept or printed as labels.
+            output.result(&imported, secrets)?;
+            output.note(&summary_of_import(&imported));
+            Ok(())
+        }
         Verb::List { tenant, state } => {
             let devices = list(&client, tenant.as_ref(), state).await?;
             output.result(&devices, |devices| overview(&devices.items))
@@ -59,6 +75,38 @@ pub(super) async fn run(
         Verb::Rebind { device, ek_sha256 } => {
             change(&client, output, &device, "/rebind", &RebindDevice { ek_sha256 }).await
         }
+    }
+}
+
+fn read_table(file: &Path) -> Result<Vec<u8>, Exit> {
+    let read = if file == Path::new("-") {
+        let mut table = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut table).map(|_| table)
+    } else {
+        std::fs::read(file)
+    };
+    read.map_err(|e| Exit::Usage(format!("cannot read {}: {e}", file.display())))
+}
+
+/// A table of what is to be carried to the devices.
+fn secrets(imported: &ImportedDevices) -> String {
+    let mut text = "edge_id,pairing_code,enrolment_secret,not_after".to_owned();
+    for secret in &imported.secrets {
+        let field = |value: &Option<String>| value.clone().unwrap_or_default();
+        let (code, password) = (field(&secret.pairing_code), field(&secret.enrolment_secret));
+        let until = secret.not_after.format(&Rfc3339).unwrap_or_default();
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n{},{code},{password},{until}", secret.edge_id);
+    }
+    text
+}
+
+fn summary_of_import(imported: &ImportedDevices) -> String {
+    let count = imported.registered;
+    if imported.dry_run {
+        format!("{count} devices could be registered; nothing was changed")
+    } else {
+        format!("{count} devices registered")
     }
 }
 

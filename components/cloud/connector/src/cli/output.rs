@@ -33,6 +33,13 @@ impl Output {
         Ok(())
     }
 
+    /// Tells people something beside the result, on standard error.
+    pub(super) fn note(&self, text: &str) {
+        if !self.json {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
     /// Prints what went wrong to standard error.
     pub(super) fn error(&self, exit: &Exit) {
         let mut stderr = std::io::stderr().lock();

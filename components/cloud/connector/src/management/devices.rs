@@ -58,43 +58,63 @@ pub(super) async fn register(
     caller: Caller,
     Body(wanted): Body<RegisterDevice>,
 ) -> Result<(StatusCode, Json<RegisteredDevice>), ErrorReply> {
-    let edge_id = EdgeId::parse(&wanted.edge_id)
-        .map_err(|e| ErrorReply::malformed(format!("edge_id: {e}"), &id))?;
-    if wanted.note.as_ref().is_some_and(|note| note.len() > NOTE_LIMIT) {
-        let detail = format!("note: over the limit of {NOTE_LIMIT} bytes");
-        return Err(ErrorReply::malformed(detail, &id));
-    }
     let tenant = match &wanted.tenant {
         Some(tenant) => tenant.clone(),
         None => only_tenant(&app, &id).await?,
     };
     let now = app.now();
-    let means = Means::of(&wanted, now).map_err(|detail| ErrorReply::malformed(detail, &id))?;
-    let binding = wanted.binding;
     let argument =
-        wanted.ek_sha256.map_or(binding.as_str().as_bytes().to_vec(), |ek| ek.0.to_vec());
-    let operation = Operation::new(now, caller.actor(), Act::Register, edge_id.as_str())
-        .with_tenant(&tenant)
-        .with_arguments(&[edge_id.as_str().as_bytes(), &argument]);
-    let device = NewDevice {
-        id: Uuid::new_v4(),
-        tenant,
-        edge_id,
-        binding,
-        ek_sha256: wanted.ek_sha256,
-        secret: means.secret,
-        not_after: means.not_after,
-        approval: wanted.approval.unwrap_or_else(|| binding.default_approval()),
-        quote_mode: wanted.quote_mode,
-        note: wanted.note,
-        at: now,
-        by: caller.name,
-    };
+        wanted.ek_sha256.map_or(wanted.binding.as_str().as_bytes().to_vec(), |ek| ek.0.to_vec());
+    let registration = Registration::new(wanted, tenant, now, &caller.name)
+        .map_err(|detail| ErrorReply::malformed(detail, &id))?;
+    let edge_id = registration.device.edge_id.as_str();
+    let operation = Operation::new(now, caller.actor(), Act::Register, edge_id)
+        .with_tenant(&registration.device.tenant)
+        .with_arguments(&[edge_id.as_bytes(), &argument]);
+    let Registration { device, pairing_code, enrolment_secret } = registration;
     let registered = app.store.register(device, operation.done()).await;
     let device = app.outcome(&operation, registered, &id).await?;
-    let (pairing_code, enrolment_secret) = (means.pairing_code, means.enrolment_secret);
     let registered = RegisteredDevice { device, pairing_code, enrolment_secret };
     Ok((StatusCode::CREATED, Json(registered)))
+}
+
+/// A device to be registered, and what its operator carries to it.
+pub(super) struct Registration {
+    pub(super) device: NewDevice,
+    pub(super) pairing_code: Option<String>,
+    pub(super) enrolment_secret: Option<String>,
+}
+
+impl Registration {
+    /// Checks what is wanted; the error begins with the field.
+    pub(super) fn new(
+        wanted: RegisterDevice,
+        tenant: Tenant,
+        now: OffsetDateTime,
+        by: &str,
+    ) -> Result<Self, String> {
+        let edge_id = EdgeId::parse(&wanted.edge_id).map_err(|e| format!("edge_id: {e}"))?;
+        if wanted.note.as_ref().is_some_and(|note| note.len() > NOTE_LIMIT) {
+            return Err(format!("note: over the limit of {NOTE_LIMIT} bytes"));
+        }
+        let means = Means::of(&wanted, now)?;
+        let device = NewDevice {
+            id: Uuid::new_v4(),
+            tenant,
+            edge_id,
+            binding: wanted.binding,
+            ek_sha256: wanted.ek_sha256,
+            secret: means.secret,
+            not_after: means.not_after,
+            approval: wanted.approval.unwrap_or_else(|| wanted.binding.default_approval()),
+            quote_mode: wanted.quote_mode,
+            note: wanted.note,
+            at: now,
+            by: by.to_owned(),
+        };
+        let Means { pairing_code, enrolment_secret, .. } = means;
+        Ok(Self { device, pairing_code, enrolment_secret })
+    }
 }
 
 /// By what a new registration will know its device.

@@ -9,6 +9,7 @@ mod devices;
 mod ek_cas;
 mod events;
 mod health;
+mod import;
 mod recovery;
 mod releases;
 mod routes;

@@ -6,8 +6,8 @@ use axum::routing::{MethodRouter, get, post};
 use http::Method;
 
 use super::{
-    api_keys, audit_records, auth, authority, devices, ek_cas, events, health, recovery, releases,
-    sites, tokens,
+    api_keys, audit_records, auth, authority, devices, ek_cas, events, health, import, recovery,
+    releases, sites, tokens,
 };
 use crate::access::Role;
 use crate::app::App;
@@ -15,7 +15,7 @@ use crate::audit::Act;
 use crate::reply;
 use crate::tokens::JWKS_PATH;
 
-/// A release's measurement is the largest body.
+/// A release's measurement is the largest body, but for a table of devices.
 const BODY_LIMIT: usize = 256 * 1024;
 
 /// One operation of the API.
@@ -55,6 +55,11 @@ pub fn routes() -> Vec<Route> {
         Route::read("/api/v1/authority", get(authority::show)),
         Route::read("/api/v1/devices", get(devices::list)),
         Route::change(Operator, Act::Register, "/api/v1/devices", post(devices::register)),
+        device_change(
+            Act::Import,
+            "/api/v1/devices/import",
+            post(import::import).layer(DefaultBodyLimit::max(import::BODY_LIMIT)),
+        ),
         Route::read("/api/v1/devices/{device}", get(devices::show)),
         device_change(Act::Approve, "/api/v1/devices/{device}/approve", post(devices::approve)),
         device_change(Act::Suspend, "/api/v1/devices/{device}/suspend", post(devices::suspend)),

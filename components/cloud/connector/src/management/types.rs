@@ -9,30 +9,12 @@ use crate::registry::{
 };
 use crate::tokens::{Audience, Scope};
 
-/// A member that may be left out. That is the one way to say nothing: `null` is refused, as
-/// `openapi.yaml` has it.
-fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    T::deserialize(deserializer).map(Some)
-}
-
-/// As `given`, for RFC 3339.
-fn given_time<'de, D>(deserializer: D) -> Result<Option<time::OffsetDateTime>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-{
-    time::serde::rfc3339::deserialize(deserializer).map(Some)
-}
-
 /// Registers a device.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterDevice {
     /// Owner; may be left out while there is one tenant.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Tenant>,
     /// As it is printed or read on the device; it is normalised.
     pub edge_id: String,
@@ -40,24 +22,23 @@ pub struct RegisterDevice {
     #[serde(default)]
     pub binding: Binding,
     /// SHA-256 of the endorsement key's `SubjectPublicKeyInfo`, with binding `ek_sha256` alone.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ek_sha256: Option<Digest>,
     /// Until when the device must have enrolled; a code or secret ends after seven days otherwise.
     #[serde(
         default,
-        deserialize_with = "given_time",
-        serialize_with = "time::serde::rfc3339::option::serialize",
+        with = "time::serde::rfc3339::option",
         skip_serializing_if = "Option::is_none"
     )]
     pub not_after: Option<time::OffsetDateTime>,
     /// Who lets it in; an operator with binding `ek_ca`, else its proof is enough.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
     /// What an unknown quote leads to.
     #[serde(default)]
     pub quote_mode: QuoteMode,
     /// The operator's words.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
@@ -75,12 +56,39 @@ pub struct RegisteredDevice {
     pub enrolment_secret: Option<String>,
 }
 
+/// What came of a table of devices.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ImportedDevices {
+    /// How many there are.
+    pub registered: usize,
+    /// Whether it was only tried.
+    pub dry_run: bool,
+    /// The only time that the server shows codes and secrets.
+    pub secrets: Vec<ImportedSecret>,
+}
+
+/// What is to be carried to a device of the table.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ImportedSecret {
+    /// The device.
+    pub edge_id: String,
+    /// With binding `pairing_code`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairing_code: Option<String>,
+    /// With binding `plain_est`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrolment_secret: Option<String>,
+    /// Until when it is good.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_after: time::OffsetDateTime,
+}
+
 /// Allows CAs of TPM makers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AddEkCas {
     /// Owner; may be left out while there is one tenant.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Tenant>,
     /// Certificates, PEM.
     pub certificates: String,
@@ -266,7 +274,7 @@ impl From<&Roster> for AuthorityDetail {
 #[serde(deny_unknown_fields)]
 pub struct PutAudience {
     /// Whose devices; may be left out while there is one tenant.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Tenant>,
     /// The audience.
     pub audience: Audience,
@@ -280,7 +288,7 @@ pub struct PutAudience {
 #[serde(deny_unknown_fields)]
 pub struct NameAudience {
     /// Whose devices; may be left out while there is one tenant.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Tenant>,
     /// The audience.
     pub audience: Audience,

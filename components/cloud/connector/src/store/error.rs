@@ -33,6 +33,19 @@ pub enum StoreError {
     Closed,
 }
 
+impl StoreError {
+    /// Says which line of a table contradicts what is there.
+    #[must_use]
+    pub fn at_line(self, line: u64) -> Self {
+        match self {
+            Self::Conflict { code, detail } => {
+                Self::Conflict { code, detail: format!("line {line}: {detail}") }
+            }
+            other => other,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Database(error.to_string())

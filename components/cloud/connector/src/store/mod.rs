@@ -153,6 +153,13 @@ pub struct AuditFilter {
 pub trait Store: Send + Sync + 'static {
     /// Registers a device.
     fn register(&self, device: NewDevice, audit: AuditEntry) -> StoreFuture<'_, Device>;
+    /// Registers devices, all or none; a conflict names the line that is given with the device.
+    /// Without a record it is only tried.
+    fn import(
+        &self,
+        devices: Vec<(u64, NewDevice)>,
+        audit: Option<AuditEntry>,
+    ) -> StoreFuture<'_, ()>;
     /// One device.
     fn device(&self, device: DeviceRef) -> StoreFuture<'_, Device>;
     /// Devices, ordered by id.

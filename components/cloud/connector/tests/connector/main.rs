@@ -7,6 +7,7 @@ mod bad_input;
 mod command_line;
 mod device_api;
 mod enrolment;
+mod import;
 mod listener;
 mod management;
 mod numbered_checks;

@@ -85,7 +85,7 @@ impl Device {
 
     /// Boots with another site configuration on the boot partition.
     pub fn boot_with(&mut self, site: &Path) {
-        self.site = site.to_owned();
+        site.clone_into(&mut self.site);
         self.tpm.power_cycle().unwrap();
         self.measure_boot();
     }

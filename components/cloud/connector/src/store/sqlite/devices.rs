@@ -36,12 +36,20 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Device> {
 }
 
 pub(super) fn insert(db: &Connection, new: &NewDevice) -> Result<Device, StoreError> {
+    add(db, new)?;
+    get(db, new.id)
+}
+
+/// As [`insert`], where nobody asks for the device.
+pub(super) fn add(db: &Connection, new: &NewDevice) -> Result<(), StoreError> {
     refuse_conflict(db, new)?;
-    db.execute(
+    db.prepare_cached(
         "INSERT INTO devices (id, tenant, edge_id, binding, ek_sha256, tpm_unproven, not_after, state, approval, quote_mode, note,
              registered_at, registered_by, changed_at, changed_by)
          VALUES (:id, :tenant, :edge_id, :binding, :ek, 0, :not_after, :state, :approval, :quote_mode, :note,
              :at, :by, :at, :by)",
+    )?
+    .execute(
         named_params! {
             ":id": new.id.to_string(),
             ":tenant": new.tenant.as_str(),
@@ -60,7 +68,7 @@ pub(super) fn insert(db: &Connection, new: &NewDevice) -> Result<Device, StoreEr
     if let Some(secret) = &new.secret {
         registration_secrets::insert(db, new.id, secret)?;
     }
-    get(db, new.id)
+    Ok(())
 }
 
 fn refuse_conflict(db: &Connection, new: &NewDevice) -> Result<(), StoreError> {

@@ -132,6 +132,24 @@ impl Store for SqliteStore {
         })
     }
 
+    fn import(
+        &self,
+        devices: Vec<(u64, NewDevice)>,
+        audit: Option<AuditEntry>,
+    ) -> StoreFuture<'_, ()> {
+        self.write(move |db| {
+            db.execute_batch("SAVEPOINT import")?;
+            for (line, device) in &devices {
+                devices::add(db, device).map_err(|error| error.at_line(*line))?;
+            }
+            match &audit {
+                Some(audit) => audit::insert(db, audit)?,
+                None => db.execute_batch("ROLLBACK TO import")?,
+            }
+            Ok(db.execute_batch("RELEASE import")?)
+        })
+    }
+
     fn device(&self, device: DeviceRef) -> StoreFuture<'_, Device> {
         self.read(move |db| devices::find(db, &device))
     }
