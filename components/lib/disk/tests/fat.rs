@@ -1,5 +1,8 @@
 //! Names on FAT32, beside an implementation of its own (`fatfs`): what one writes, the other reads.
 
+// Helpers outside of #[test] functions fail tests by panicking too.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{self, Cursor, Read, Write};
 use std::sync::OnceLock;
 
