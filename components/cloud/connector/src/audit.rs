@@ -42,6 +42,8 @@ acts! {
     Register => "registry.register",
     /// The devices of a table were registered.
     Import => "registry.import",
+    /// Somebody took note of an alert.
+    AcknowledgeAlert => "alert.acknowledge",
     /// A waiting device was let in.
     Approve => "registry.approve",
     /// A device was shut out for a while.

@@ -121,6 +121,9 @@ pub(super) enum Command {
     /// Makers of TPMs that vouch for devices' TPMs.
     #[command(subcommand)]
     EkCa(EkCa),
+    /// What somebody must look at, until it is acknowledged.
+    #[command(subcommand)]
+    Alert(Alert),
     /// What happened: enrolments, and why some were refused.
     Events(Events),
     /// Who changed what.
@@ -458,6 +461,24 @@ const EK_CA: &str = "\
 A TPM proves by its EK certificate who made it. Makers publish the CAs that sign these, roots and
 intermediates, on their web sites; add both, since not every TPM carries the intermediate. A
 manufacturer's private CA is added in the same way.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Alert {
+    /// List the open alerts.
+    List {
+        /// Also those that were acknowledged.
+        #[arg(long)]
+        all: bool,
+        /// At most so many, the newest.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Close an alert; when it happens again, there is a new one.
+    Acknowledge {
+        /// As list prints it.
+        id: i64,
+    },
+}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EkCa {

@@ -1,6 +1,7 @@
 //! The command line: `serve` runs the server, `site new` and `ca` work on its data folder, everything
 //! else talks to the management API.
 
+mod alert;
 mod arguments;
 mod ca;
 mod client;
@@ -37,6 +38,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Device(command) => device::run(command, &connection, &output).await,
         Command::Recovery(command) => recovery::run(command, &connection, &output).await,
         Command::EkCa(command) => ek_ca::run(command, &connection, &output).await,
+        Command::Alert(command) => alert::run(command, &connection, &output).await,
         Command::Events(wanted) => events::run_events(wanted, &connection, &output).await,
         Command::Audit(wanted) => events::run_audit(wanted, &connection, &output).await,
         Command::Token(command) => token::run(command, &connection, &output).await,

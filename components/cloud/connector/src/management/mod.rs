@@ -1,6 +1,7 @@
 //! The management API: `/api/v1/…` for operators and their programs, described in
 //! `openapi.yaml`.
 
+mod alerts;
 mod api_keys;
 mod audit_records;
 mod auth;

@@ -6,8 +6,8 @@ use axum::routing::{MethodRouter, get, post};
 use http::Method;
 
 use super::{
-    api_keys, audit_records, auth, authority, devices, ek_cas, events, health, import, recovery,
-    releases, sites, tokens,
+    alerts, api_keys, audit_records, auth, authority, devices, ek_cas, events, health, import,
+    recovery, releases, sites, tokens,
 };
 use crate::access::Role;
 use crate::app::App;
@@ -119,6 +119,13 @@ pub fn routes() -> Vec<Route> {
             post(tokens::rotate_keys),
         ),
         Route::read("/api/v1/events", get(events::list)),
+        Route::read("/api/v1/alerts", get(alerts::list)),
+        Route::change(
+            Operator,
+            Act::AcknowledgeAlert,
+            "/api/v1/alerts/{id}/acknowledge",
+            post(alerts::acknowledge),
+        ),
         Route::read("/api/v1/audit", get(audit_records::list)),
         Route { role: Some(Admin), ..Route::read("/api/v1/api-keys", get(api_keys::list)) },
         Route::change(Admin, Act::CreateApiKey, "/api/v1/api-keys", post(api_keys::create)),

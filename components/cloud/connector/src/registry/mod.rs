@@ -1,6 +1,7 @@
 //! Who the devices are, what state they are in, and who may have a certificate. No I/O.
 
 mod admission;
+mod alert;
 mod device;
 mod event;
 mod names;
@@ -11,6 +12,7 @@ mod state;
 mod tests;
 
 pub use admission::{Admission, Claim, Denial, admit};
+pub use alert::Alert;
 pub use device::{
     Approval, Binding, CertificateRecord, Device, DeviceRef, EnrolmentRecord, NewDevice, ProvenTpm,
     QuoteMode, RegistrationSecret, WordError,

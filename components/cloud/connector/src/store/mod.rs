@@ -18,7 +18,7 @@ use crate::ca::{CaId, RevokedCertificate, Serial};
 use crate::ek_cas::EkCa;
 use crate::recovery::{NewRecoveryKey, StoredRecoveryKey};
 use crate::registry::{
-    CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, DeviceState, Digest,
+    Alert, CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, DeviceState, Digest,
     EnrolmentRecord, Event, NewDevice, NewEvent, ProvenTpm, RegistrationSecret, Severity, Tenant,
 };
 use crate::releases::Release;
@@ -119,6 +119,26 @@ pub struct DeviceFilter {
     pub after: Option<Uuid>,
     /// At most so many.
     pub limit: u32,
+}
+
+/// Which alerts to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct AlertFilter {
+    /// Also those that were acknowledged.
+    pub acknowledged_too: bool,
+    /// Only older ones than this.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Who takes note of an alert, and when.
+#[derive(Clone, Debug)]
+pub struct Acknowledgement {
+    /// When.
+    pub at: OffsetDateTime,
+    /// Name of who takes note.
+    pub name: String,
 }
 
 /// Which events to list, newest first.
@@ -285,6 +305,15 @@ pub trait Store: Send + Sync + 'static {
     /// Events, newest first.
     fn events(&self, filter: EventFilter) -> StoreFuture<'_, Vec<Event>>;
     /// Records an operation that changed nothing, because it failed or was denied.
+    fn alerts(&self, filter: AlertFilter) -> StoreFuture<'_, Vec<Alert>>;
+    /// Closes an open alert.
+    fn acknowledge_alert(
+        &self,
+        id: i64,
+        by: Acknowledgement,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, Alert>;
+    /// Writes an audit record alone.
     fn record_audit(&self, audit: AuditEntry) -> StoreFuture<'_, ()>;
     /// Audit records, newest first.
     fn audit_records(&self, filter: AuditFilter) -> StoreFuture<'_, Vec<StoredAuditRecord>>;

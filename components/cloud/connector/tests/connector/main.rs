@@ -2,6 +2,7 @@
 //! software TPM for the whole path.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // also in the helpers of tests
 
+mod alerts;
 mod authority;
 mod bad_input;
 mod command_line;

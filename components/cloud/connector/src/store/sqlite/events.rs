@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, named_params, params};
 
-use super::columns;
+use super::{alerts, columns};
 use crate::registry::{Event, NewEvent};
 use crate::store::{EventFilter, StoreError};
 
@@ -30,6 +30,7 @@ pub(super) fn insert(db: &Connection, event: &NewEvent) -> Result<i64, StoreErro
         ],
     )?;
     let id = db.last_insert_rowid();
+    alerts::note(db, event)?;
     let kept = if device_id.is_some() { KEPT_PER_DEVICE } else { KEPT_OF_STRANGERS };
     db.prepare_cached(
         "DELETE FROM events WHERE device_id IS ?1 AND id <= (

@@ -1,5 +1,6 @@
 //! The embedded store: SQLite in WAL mode, one thread that writes, and readers beside it.
 
+mod alerts;
 mod api_keys;
 mod audiences;
 mod audit;
@@ -27,8 +28,8 @@ use uuid::Uuid;
 
 use self::writer::Writer;
 use super::{
-    AuditEntry, AuditFilter, ChangeOrder, DeviceFilter, Enrolment, EventFilter, Store, StoreError,
-    StoreFuture, StoredAuditRecord,
+    Acknowledgement, AlertFilter, AuditEntry, AuditFilter, ChangeOrder, DeviceFilter, Enrolment,
+    EventFilter, Store, StoreError, StoreFuture, StoredAuditRecord,
 };
 use crate::access::ApiKey;
 use crate::ca::{CaId, RevokedCertificate, Serial};
@@ -36,8 +37,8 @@ use crate::ek_cas::EkCa;
 use crate::files;
 use crate::recovery::{NewRecoveryKey, StoredRecoveryKey};
 use crate::registry::{
-    CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, Digest, EnrolmentRecord,
-    Event, NewDevice, NewEvent, RegistrationSecret, Tenant,
+    Alert, CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, Digest,
+    EnrolmentRecord, Event, NewDevice, NewEvent, RegistrationSecret, Tenant,
 };
 use crate::releases::Release;
 use crate::sites::Site;
@@ -389,6 +390,26 @@ impl Store for SqliteStore {
 
     fn events(&self, filter: EventFilter) -> StoreFuture<'_, Vec<Event>> {
         self.read(move |db| events::list(db, &filter))
+    }
+
+    fn alerts(&self, filter: AlertFilter) -> StoreFuture<'_, Vec<Alert>> {
+        self.read(move |db| alerts::list(db, &filter))
+    }
+
+    fn acknowledge_alert(
+        &self,
+        id: i64,
+        by: Acknowledgement,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, Alert> {
+        self.write(move |db| {
+            let alert = alerts::acknowledge(db, id, &by)?;
+            let AuditEntry { record, .. } = audit;
+            let event = &alert.event;
+            let (tenant, device_id) = (event.tenant.clone(), event.device_id);
+            audit::insert(db, &AuditEntry { record, tenant, device_id })?;
+            Ok(alert)
+        })
     }
 
     fn record_audit(&self, audit: AuditEntry) -> StoreFuture<'_, ()> {
