@@ -1,4 +1,6 @@
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -140,9 +142,7 @@ impl Swtpm {
             ["--flags", "not-need-init,startup-clear"],
         ];
         // Connecting to a TPM port would be taken for its client; the control port does not mind.
-        self.launch(toolchain, arguments.as_flattened(), log, || {
-            std::net::TcpStream::connect(("127.0.0.1", control)).is_ok()
-        })
+        self.launch(toolchain, arguments.as_flattened(), log, || answers(control))
     }
 
     fn launch(
@@ -167,6 +167,19 @@ impl Swtpm {
         }
         Ok(SwtpmProcess { process })
     }
+}
+
+/// Whether a TPM answers on its control port. It listens there before it has its state, which may
+/// be another's, and answers after that (`CMD_GET_CAPABILITY` of swtpm's control channel).
+fn answers(control: u16) -> bool {
+    const GET_CAPABILITY: u32 = 1;
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", control)) else { return false };
+    let mut result = [1; 4];
+    let asked = stream
+        .set_read_timeout(Some(Duration::from_secs(1)))
+        .and_then(|()| stream.write_all(&GET_CAPABILITY.to_be_bytes()))
+        .and_then(|()| stream.read_exact(&mut result));
+    asked.is_ok() && result == [0; 4]
 }
 
 /// A running software TPM; it ends when this is dropped.

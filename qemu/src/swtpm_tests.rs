@@ -97,10 +97,10 @@ fn a_tpm_on_tcp_answers_again_and_again_and_ends_with_its_owner() {
     let ca = LocalCa::at(&folder.path().join("ca")).unwrap();
     let tpm = Swtpm::manufacture(&toolchain, &ca, &folder.path().join("tpm")).unwrap();
     let log = folder.path().join("log");
-    // Two neighbouring ports that are free now.
+    // Ports for two TPMs that are free now.
     let port = (20_000..30_000)
-        .step_by(2)
-        .find(|port| (*port..=port + 1).all(|p| TcpListener::bind(("127.0.0.1", p)).is_ok()))
+        .step_by(4)
+        .find(|port| (*port..=port + 3).all(|p| TcpListener::bind(("127.0.0.1", p)).is_ok()))
         .unwrap();
     let process = tpm.start_tcp(&toolchain, port, &log).unwrap();
     assert_ne!(random_bytes(port), random_bytes(port));

@@ -47,6 +47,19 @@ pub fn init(paths: &Paths) -> Result<PathBuf> {
     Ok(paths.target.join(TARGET).join("release/holdfast-init"))
 }
 
+/// Builds the program that writes an image onto a disk. It runs on any Linux, so it has no libraries
+/// to load.
+pub fn installer(paths: &Paths) -> Result<PathBuf> {
+    process::step("build the installer", || {
+        cargo(
+            paths,
+            &["--profile", "release", "--target", TARGET, "-p", "holdfast-install"],
+            "-Ctarget-feature=+crt-static",
+        )
+    })?;
+    Ok(paths.target.join(TARGET).join("release/holdfast-install"))
+}
+
 /// Builds the cloud's program.
 pub fn cloud(paths: &Paths) -> Result<PathBuf> {
     process::step("build the cloud connector", || {

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use holdfast_qemu::{Device, PowerOn, Running, Usage};
+use holdfast_qemu::{Device, Disk, PowerOn, Running, Usage};
 use holdfast_tests::{Bench, Ports, Workshop};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -33,6 +33,7 @@ fn boot(workshop: &Workshop, folder: &Path) -> Result<Value> {
     bench.publish("release")?;
     let device = bench.make_device(DEVICE, "release", SERIAL)?;
     bench.register(&device)?;
+    install(&bench, device.disk())?;
     device.disk().duplicate(&folder.join("before.raw"))?;
     let record_writes = Some(folder.join("writes.log"));
     let running = device.power_on(PowerOn { record_writes, ..PowerOn::default() })?;
@@ -56,6 +57,22 @@ fn boot(workshop: &Workshop, folder: &Path) -> Result<Value> {
         "cpu_seconds": usage.cpu.total().as_secs_f64(),
         "cloud": shown,
     }))
+}
+
+/// Puts image and site onto an empty disk with the program that is on the stick, as on a board.
+fn install(bench: &Bench, disk: &Disk) -> Result<()> {
+    let images = bench.workshop().image("release", "..");
+    let empty = Disk::blank(disk.path(), disk.size()?)?;
+    let printed = run(Command::new(images.join("holdfast-install"))
+        .arg("--image")
+        .arg(bench.workshop().image("release", "disk.raw"))
+        .arg("--site")
+        .arg(bench.site().document())
+        .args(["--yes", "--json"])
+        .arg(empty.path()))?;
+    let outcome: Value = serde_json::from_slice(&printed)?;
+    ensure!(outcome["written"] == true && outcome["tenant"] == "demo", "{outcome}");
+    Ok(())
 }
 
 /// Waits until the console shows the state and what the checks found, and presses the power button.

@@ -14,6 +14,9 @@ const PROGRAMS: [(&str, &str); 3] = [
     ("/usr/lib/holdfast/holdfast-boot", "holdfast-boot"),
     ("/usr/bin/holdfast-enroll", "holdfast-enroll"),
 ];
+/// Programs that are elsewhere: in the initrd, and on the stick from which a device is installed.
+const NOT_IN_ROOT: [(&str, &str); 2] =
+    [("/init", "holdfast-init"), ("holdfast-install", "holdfast-install")];
 /// In the text of every error and assertion of that library.
 const NEEDLES: [&str; 2] = ["aws-lc", "aws_lc"];
 
@@ -44,7 +47,7 @@ fn no_device_program_depends_on_aws_lc() -> Outcome {
 }
 
 fn ask_cargo() -> Result<()> {
-    for (_, package) in PROGRAMS.into_iter().chain([("/init", "holdfast-init")]) {
+    for (_, package) in PROGRAMS.into_iter().chain(NOT_IN_ROOT) {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let tree = run(Command::new(cargo)
             .args([

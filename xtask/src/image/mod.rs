@@ -84,6 +84,7 @@ pub fn build(paths: &Paths, profiles: &[&str]) -> Result<BTreeMap<String, Image>
     let layout = Layout::read(&paths.repository.join("image/layout.toml"))?;
     let programs = binaries::device(paths)?;
     let init = binaries::init(paths)?;
+    let installer = binaries::installer(paths)?;
     binaries::check_device_dependencies(paths)?;
     let tools = Tools::provide(paths)?;
     let base = base(paths, &tools)?;
@@ -103,6 +104,9 @@ pub fn build(paths: &Paths, profiles: &[&str]) -> Result<BTreeMap<String, Image>
         };
         images.insert(profile.to_owned(), builder.build()?);
     }
+    let beside = paths.build.join("image/holdfast-install");
+    fs::copy(&installer, &beside)
+        .with_context(|| format!("copy {} to {}", installer.display(), beside.display()))?;
     Ok(images)
 }
 

@@ -1,0 +1,56 @@
+//! The site configuration that goes onto the boot partition.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use holdfast_site::{MAX_LENGTH, Site};
+
+use crate::InstallError;
+
+/// A DER ECDSA signature has at most 72 bytes.
+const SIGNATURE_LIMIT: usize = 256;
+
+/// `site.toml` and `site.toml.sig`.
+#[derive(Debug)]
+pub struct SiteFiles {
+    pub(crate) text: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+    /// The tenant that it names.
+    pub tenant: String,
+    /// Whether its signature was verified.
+    pub is_verified: bool,
+}
+
+impl SiteFiles {
+    /// Reads `path` and `path`.sig. With a key (PEM of a `SubjectPublicKeyInfo`) the signature must
+    /// verify; without one that is left to the device, which has the key in its image.
+    pub fn read(path: &Path, key: Option<&Path>) -> Result<Self, InstallError> {
+        let bad = |reason: String| InstallError::Site { file: path.display().to_string(), reason };
+        let read = |path: &Path| {
+            fs::read(path).map_err(InstallError::io(format!("cannot read {}", path.display())))
+        };
+        let text = read(path)?;
+        let signature = read(&signature_path(path))?;
+        if text.len() > MAX_LENGTH || signature.is_empty() || signature.len() > SIGNATURE_LIMIT {
+            return Err(bad("it or its signature has an impossible length".to_owned()));
+        }
+        let site = match key {
+            Some(key) => {
+                let pem = String::from_utf8(read(key)?)
+                    .map_err(|_| bad(format!("{} is no PEM", key.display())))?;
+                Site::verify_and_parse(&text, &signature, &pem)
+            }
+            None => Site::parse(&text),
+        }
+        .map_err(|error| bad(error.to_string()))?;
+        let tenant = site.tenant.as_str().to_owned();
+        Ok(Self { text, signature, tenant, is_verified: key.is_some() })
+    }
+}
+
+/// Where the signature of a site configuration is.
+fn signature_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".sig");
+    name.into()
+}
