@@ -9,6 +9,20 @@ const WATCHDOG: &str = "sys/class/watchdog/watchdog0/identity";
 /// What the kernel calls the watchdog that hangs with the kernel it should restart.
 const SOFTWARE_WATCHDOG: &str = "Software Watchdog";
 
+/// Made of the system UUID of the firmware (`systemd.machine_id=firmware`).
+const MACHINE_ID: &str = "etc/machine-id";
+/// System UUIDs that makers left as their firmware's maker had them, in the byte orders in which
+/// they are met. Devices that have one have it in common.
+const PLACEHOLDERS: [&str; 7] = [
+    "00000000000000000000000000000000",
+    "ffffffffffffffffffffffffffffffff",
+    "03000200040005000006000700080009",
+    "00020003000400050006000700080009",
+    "12345678123412341234123456789abc",
+    "12345678123456781234567812345678",
+    "01234567890123456789012345678901",
+];
+
 pub(super) fn run(context: &Context) -> Finding {
     let lacking = lacking(context);
     if !lacking.is_empty() {
@@ -37,6 +51,10 @@ fn lacking(context: &Context) -> Vec<&'static str> {
     let version = context.read("sys/class/tpm/tpm0/tpm_version_major").unwrap_or_default();
     if version.trim() != "2" {
         lacking.push("a TPM 2.0");
+    }
+    let machine_id = context.read(MACHINE_ID).unwrap_or_default();
+    if PLACEHOLDERS.contains(&machine_id.trim()) {
+        lacking.push("a system UUID of its own");
     }
     lacking
 }
@@ -78,6 +96,7 @@ mod tests {
             ("sys/class/tpm/tpm0/tpm_version_major", "2\n"),
             (WATCHDOG, "i6300ESB timer\n"),
             ("sys/class/rtc/rtc0/name", "rtc_cmos\n"),
+            (MACHINE_ID, "7d1c9a3f52b84c0e9a60b1f3d2e4c586\n"),
             ("proc/meminfo", "MemTotal:        1000000 kB\nMemFree: 1 kB\n"),
         ];
         parts
@@ -101,6 +120,7 @@ mod tests {
         }
         let table = [
             ("sys/class/tpm/tpm0/tpm_version_major", "1\n", Failed, "a TPM 2.0"),
+            (MACHINE_ID, "03000200040005000006000700080009\n", Failed, "a system UUID of its own"),
             (WATCHDOG, "Software Watchdog\n", Warning, "but the kernel's own"),
             ("proc/meminfo", "MemTotal: 300000 kB\n", Warning, "400 MiB"),
             ("proc/meminfo", "MemTotal: much\n", Warning, "400 MiB"),
