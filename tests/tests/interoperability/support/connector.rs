@@ -63,10 +63,18 @@ impl Connector {
 
     /// A change by the administrator, which must succeed.
     pub fn post(&self, path: &str, body: &Value) -> Value {
+        self.runtime.block_on(self.administrator().post(path, body)).unwrap()
+    }
+
+    /// What the administrator sees.
+    pub fn get(&self, path: &str) -> Value {
+        self.runtime.block_on(self.administrator().get(path)).unwrap()
+    }
+
+    fn administrator(&self) -> Client {
         let url = format!("https://{}", self.endpoints().management);
         let root = std::fs::read(self.root()).unwrap();
-        let client = Client::new(&url, &root, &self.admin_key()).unwrap();
-        self.runtime.block_on(client.post(path, body)).unwrap()
+        Client::new(&url, &root, &self.admin_key()).unwrap()
     }
 
     /// A site configuration of this connector.

@@ -67,6 +67,28 @@ impl Openssl {
         name.trim().strip_prefix("subject=").unwrap().trim().to_owned()
     }
 
+    /// Enrols by plain EST (RFC 7030) with curl: name and one-time secret of a registration. Returns
+    /// certificate with issuers, and key.
+    pub fn enrol(&self, est: &SocketAddr, root: &Path, user: (&str, &str)) -> (PathBuf, PathBuf) {
+        let (name, secret) = user;
+        run(&mut self.command(&format!(
+            "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout device.key \
+             -subj /CN={name} -outform der -out device.csr"
+        )));
+        run(&mut self.command("base64 -in device.csr -out device.b64"));
+        let mut post = Command::new("curl");
+        post.args(["--silent", "--show-error", "--fail-with-body", "--cacert"])
+            .arg(root)
+            .args(["--user", &format!("{name}:{secret}"), "--data-binary", "@device.b64"])
+            .args(["--header", "Content-Type: application/pkcs10", "--output", "answer"])
+            .arg(format!("https://{est}/.well-known/est/simpleenroll"))
+            .current_dir(&self.folder);
+        run(&mut post);
+        run(&mut self.command("base64 -d -A -in answer -out answer.der"));
+        run(&mut self.command("pkcs7 -inform der -in answer.der -print_certs -out device.crt"));
+        (self.path("device.crt"), self.path("device.key"))
+    }
+
     /// Makes another CA.
     pub fn ca(&self, name: &str) -> (PathBuf, PathBuf) {
         let mut make = self.command(
