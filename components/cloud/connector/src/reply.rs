@@ -1,7 +1,10 @@
 //! Answers that are errors, in the one form that every listener uses:
 //! `{"error":{"code":…,"request_id":…,"detail":…}}`.
 
+mod unread;
+
 use axum::Json;
+use axum::body::Body as HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -10,6 +13,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use serde::de::DeserializeOwned;
 
+use self::unread::Lent;
 use crate::store::StoreError;
 
 /// Identifies a request in logs, events and answers.
@@ -115,8 +119,11 @@ impl IntoResponse for ErrorReply {
 }
 
 /// Gives each request its id, in the extensions and in the answer, and a deadline.
-pub async fn with_request_id(mut request: Request, next: axum::middleware::Next) -> Response {
+pub async fn with_request_id(request: Request, next: axum::middleware::Next) -> Response {
     let id = RequestId::random();
+    let (parts, body) = request.into_parts();
+    let body = Lent::new(body);
+    let mut request = Request::from_parts(parts, HttpBody::new(body.clone()));
     request.extensions_mut().insert(id.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let started = std::time::Instant::now();
@@ -125,6 +132,9 @@ pub async fn with_request_id(mut request: Request, next: axum::middleware::Next)
         let detail = "the request took too long".to_owned();
         ErrorReply::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail, &id).into_response()
     });
+    if !body.drain().await {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     tracing::info!(
         request_id = id.0,
         %method,
