@@ -5,15 +5,12 @@ use axum::extract::{Path, State};
 use serde::Deserialize;
 
 use super::Caller;
-use super::types::Items;
+use super::types::{Items, page};
 use crate::app::App;
 use crate::audit::{Act, Operation};
 use crate::registry::Alert;
 use crate::reply::{ErrorReply, Parameters, RequestId};
 use crate::store::{Acknowledgement, AlertFilter};
-
-const PAGE: u32 = 100;
-const LARGEST_PAGE: u32 = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,7 +29,7 @@ pub(super) async fn list(
     let filter = AlertFilter {
         acknowledged_too: wanted.all,
         before: wanted.before,
-        limit: wanted.limit.unwrap_or(PAGE).min(LARGEST_PAGE),
+        limit: page(wanted.limit),
     };
     let items = app.store.alerts(filter).await.map_err(|e| ErrorReply::of_store(&e, &id))?;
     Ok(Json(Items { items }))

@@ -5,13 +5,10 @@ use axum::extract::State;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::types::Items;
+use super::types::{Items, page};
 use crate::app::App;
 use crate::reply::{ErrorReply, Parameters, RequestId};
 use crate::store::{AuditFilter, StoredAuditRecord};
-
-const PAGE: u32 = 100;
-const LARGEST_PAGE: u32 = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,7 +26,7 @@ pub(super) async fn list(
     let filter = AuditFilter {
         device_id: wanted.device_id,
         before: wanted.before,
-        limit: wanted.limit.unwrap_or(PAGE).min(LARGEST_PAGE),
+        limit: page(wanted.limit),
     };
     let items = app.store.audit_records(filter).await.map_err(|e| ErrorReply::of_store(&e, &id))?;
     Ok(Json(Items { items }))

@@ -5,14 +5,11 @@ use axum::extract::State;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::types::Items;
+use super::types::{Items, page};
 use crate::app::App;
 use crate::registry::{Event, Severity};
 use crate::reply::{ErrorReply, Parameters, RequestId};
 use crate::store::EventFilter;
-
-const PAGE: u32 = 100;
-const LARGEST_PAGE: u32 = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,7 +33,7 @@ pub(super) async fn list(
         request_id: wanted.request_id,
         severity: wanted.severity,
         before: wanted.before,
-        limit: wanted.limit.unwrap_or(PAGE).min(LARGEST_PAGE),
+        limit: page(wanted.limit),
     };
     let items = app.store.events(filter).await.map_err(|e| ErrorReply::of_store(&e, &id))?;
     Ok(Json(Items { items }))

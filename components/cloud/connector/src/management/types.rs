@@ -9,6 +9,13 @@ use crate::registry::{
 };
 use crate::tokens::{Audience, Scope};
 
+/// How many items a page of a log has: what was asked for, in bounds.
+pub(super) fn page(wanted: Option<u32>) -> u32 {
+    const USUAL: u32 = 100;
+    const LARGEST: u32 = 1000;
+    wanted.unwrap_or(USUAL).min(LARGEST)
+}
+
 /// Registers a device.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

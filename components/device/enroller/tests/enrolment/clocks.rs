@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use holdfast_enroll::certificate::Chain;
 
 use crate::cloud::Cloud;
-use crate::device::{Daemon, Device};
+use crate::device::Device;
 
 const DAY: u64 = 86_400;
 /// libfaketime: what the daemon reads as the real time clock is what the test says.
@@ -13,23 +13,6 @@ const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
-
-async fn enrolled(cloud: &Cloud, device: &Device, serial: &str) -> (Daemon, String) {
-    let daemon = device.start();
-    let ek = daemon.wait_for("enroller started").field("ek_sha256").to_owned();
-    cloud.operate(&["device", "register", serial, "--ek-sha256", &ek]).await;
-    let device_id = daemon.wait_for("active").field("device_id").to_owned();
-    (daemon, device_id)
-}
-
-fn online(daemon: &Daemon) -> String {
-    loop {
-        let active = daemon.wait_for("active");
-        if active.field("offline") == "false" {
-            return active.field("device_id").to_owned();
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +25,7 @@ async fn clock_at_1970() {
         ("FAKETIME", "@1970-01-01 00:00:10".to_owned()),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
     ];
-    let (daemon, device_id) = enrolled(&cloud, &device, "SN-0070").await;
+    let (daemon, device_id) = device.enrolled(&cloud, "SN-0070").await;
     let identity = device.bus.identity().await;
     let expires = identity.certificate_expires().await.unwrap();
     assert!(expires.abs_diff(now() + 90 * DAY) < DAY, "{expires}");
@@ -52,7 +35,7 @@ async fn clock_at_1970() {
 
     // The clock is lost again, the certificate is not.
     let daemon = device.start();
-    assert_eq!(online(&daemon), device_id);
+    assert_eq!(daemon.online(), device_id);
     assert_eq!(cloud.acts("est.enrol").await, 1);
     daemon.stop();
 }
@@ -62,7 +45,7 @@ async fn renewal_with_the_server_away_for_30_days() {
     let mut cloud = Cloud::start().await;
     let site = cloud.make_site().await;
     let device = Device::new("SN-0071", &site);
-    let (daemon, device_id) = enrolled(&cloud, &device, "SN-0071").await;
+    let (daemon, device_id) = device.enrolled(&cloud, "SN-0071").await;
     daemon.stop();
     let first = Chain::from_pem(&device.read_state("device.crt")).unwrap();
     let key = device.read_state("device.tss");
@@ -100,7 +83,7 @@ async fn two_years_powered_off() {
         let mut cloud = Cloud::start().await;
         let site = cloud.make_site().await;
         let device = Device::new(serial, &site);
-        let (daemon, device_id) = enrolled(&cloud, &device, serial).await;
+        let (daemon, device_id) = device.enrolled(&cloud, serial).await;
         daemon.stop();
         let first = device.read_state("device.crt");
 
@@ -126,14 +109,14 @@ async fn twenty_cold_power_cycles() {
     let cloud = Cloud::start().await;
     let site = cloud.make_site().await;
     let mut device = Device::new("SN-0074", &site);
-    let (mut daemon, device_id) = enrolled(&cloud, &device, "SN-0074").await;
+    let (mut daemon, device_id) = device.enrolled(&cloud, "SN-0074").await;
     let files = ["ak.tss", "audit.tss", "device.tss", "device.crt", "device.pub", "pin.json"];
     let read = |device: &Device| files.map(|name| device.read_state(name));
     let before = read(&device);
     for cycle in 1..=20 {
         device.cut_power(daemon);
         daemon = device.start();
-        assert_eq!(online(&daemon), device_id, "cycle {cycle}");
+        assert_eq!(daemon.online(), device_id, "cycle {cycle}");
         assert_eq!(read(&device), before, "cycle {cycle}");
     }
     daemon.stop();

@@ -11,7 +11,7 @@ use holdfast_attestation::pcr::{KERNEL_PCR as KERNEL_PCR_INDEX, SITE_PCR};
 use holdfast_tpm::swtpm::Swtpm;
 
 use crate::bus::PrivateBus;
-use crate::cloud::{self, measurement};
+use crate::cloud::{self, Cloud, measurement};
 
 /// Longest wait for a milestone: several times what a busy machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -135,6 +135,16 @@ impl Device {
         Daemon { process, lines }
     }
 
+    /// Starts the daemon for the first time, registers the device, and waits until it is active.
+    /// Returns its device id too.
+    pub async fn enrolled(&self, cloud: &Cloud, serial: &str) -> (Daemon, String) {
+        let daemon = self.start();
+        let ek = daemon.wait_for("enroller started").field("ek_sha256").to_owned();
+        cloud.operate(&["device", "register", serial, "--ek-sha256", &ek]).await;
+        let device_id = daemon.wait_for("active").field("device_id").to_owned();
+        (daemon, device_id)
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -152,6 +162,16 @@ impl Daemon {
         self.wait_within(event, PATIENCE).unwrap_or_else(|seen| {
             panic!("no milestone {event:?} within {PATIENCE:?}, but {seen:#?}")
         })
+    }
+
+    /// Waits until the connector has confirmed the device; its device id.
+    pub fn online(&self) -> String {
+        loop {
+            let active = self.wait_for("active");
+            if active.field("offline") == "false" {
+                return active.field("device_id").to_owned();
+            }
+        }
     }
 
     /// Asserts that a milestone does not come for this long.

@@ -15,7 +15,7 @@ use holdfast_cloud::server::{Configuration, Server};
 use holdfast_enroll::certificate::Chain;
 
 use crate::cloud::{self, GENEROUS_RATES};
-use crate::device::{Daemon, Device};
+use crate::device::Device;
 use crate::forwarder::Forwarder;
 
 /// The connector's data folder and addresses, for the process that serves it.
@@ -183,7 +183,7 @@ impl Bench {
         }
         let mut daemon = device.start();
         if phase == Phase::Renewal {
-            online(&daemon);
+            daemon.online();
             self.forwarder(listener).hold_answer(flight);
             let identity = device.bus.identity().await;
             tokio::spawn(async move {
@@ -198,14 +198,14 @@ impl Bench {
                 drop(daemon);
                 self.forwarder(listener).release();
                 daemon = device.start();
-                online(&daemon);
+                daemon.online();
             }
             Victim::Server => {
                 self.server.kill();
                 self.forwarder(listener).release();
                 self.server.restart().await;
                 if phase == Phase::Enrolment {
-                    online(&daemon);
+                    daemon.online();
                 }
             }
         }
@@ -237,10 +237,6 @@ impl Bench {
             .collect();
         assert!(left.is_empty(), "{shown}: {left:?}");
     }
-}
-
-fn online(daemon: &Daemon) {
-    while daemon.wait_for("active").field("offline") != "false" {}
 }
 
 async fn all_steps(victim: Victim, phase: Phase) {

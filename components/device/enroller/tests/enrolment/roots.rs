@@ -4,25 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::cloud::Cloud;
-use crate::device::{Daemon, Device};
-
-async fn enrolled(cloud: &Cloud, device: &Device, serial: &str) -> (Daemon, String) {
-    let daemon = device.start();
-    let ek = daemon.wait_for("enroller started").field("ek_sha256").to_owned();
-    cloud.operate(&["device", "register", serial, "--ek-sha256", &ek]).await;
-    let device_id = daemon.wait_for("active").field("device_id").to_owned();
-    (daemon, device_id)
-}
-
-fn online(daemon: &Daemon, device_id: &str) {
-    loop {
-        let active = daemon.wait_for("active");
-        assert_eq!(active.field("device_id"), device_id);
-        if active.field("offline") == "false" {
-            return;
-        }
-    }
-}
+use crate::device::Device;
 
 fn wait_for_file(path: &Path) {
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -44,14 +26,14 @@ async fn root_ca_rolled_while_the_device_was_off() {
     let old_site = cloud.make_site().await;
     let named_old = std::fs::read_to_string(&old_site).unwrap();
     let mut device = Device::new("SN-0080", &old_site);
-    let (daemon, device_id) = enrolled(&cloud, &device, "SN-0080").await;
+    let (daemon, device_id) = device.enrolled(&cloud, "SN-0080").await;
     daemon.stop();
     assert!(!device.state().join("roots.json").exists());
 
     let key = cloud.path("root-2.key");
     cloud.operate(&["ca", "roll-root", "--new-root-key", key.to_str().unwrap()]).await;
     let daemon = device.start();
-    online(&daemon, &device_id);
+    assert_eq!(daemon.online(), device_id);
     wait_for_file(&device.state().join("roots.json"));
     // A certificate below the new root; nothing is left that hangs on the old one.
     let renewed = device.bus.identity().await.renew().await.unwrap();
@@ -60,7 +42,7 @@ async fn root_ca_rolled_while_the_device_was_off() {
 
     // The site configuration still names the old root alone.
     let daemon = device.start();
-    online(&daemon, &device_id);
+    assert_eq!(daemon.online(), device_id);
     assert_eq!(device.bus.identity().await.renew().await.unwrap().len(), renewed.len());
     daemon.stop();
 
@@ -69,7 +51,7 @@ async fn root_ca_rolled_while_the_device_was_off() {
     assert_ne!(std::fs::read_to_string(&new_site).unwrap(), named_old);
     device.boot_with(&new_site);
     let daemon = device.start();
-    online(&daemon, &device_id);
+    assert_eq!(daemon.online(), device_id);
     daemon.stop();
     assert_eq!(cloud.devices().await, [(device_id, "active".to_owned())]);
 }
@@ -80,7 +62,7 @@ async fn man_in_the_middle_ca() {
     let cloud = Cloud::start().await;
     let site = cloud.make_site().await;
     let mut device = Device::new("SN-0081", &site);
-    let (daemon, device_id) = enrolled(&cloud, &device, "SN-0081").await;
+    let (daemon, device_id) = device.enrolled(&cloud, "SN-0081").await;
     daemon.stop();
 
     // A successor that the other's root signed, put into the list.
@@ -88,7 +70,7 @@ async fn man_in_the_middle_ca() {
     let other_site = other.make_site().await;
     let key = other.path("root-2.key");
     let stranger = Device::new("SN-0082", &other_site);
-    let (daemon, _) = enrolled(&other, &stranger, "SN-0082").await;
+    let (daemon, _) = stranger.enrolled(&other, "SN-0082").await;
     daemon.stop();
     other.operate(&["ca", "roll-root", "--new-root-key", key.to_str().unwrap()]).await;
     let daemon = stranger.start();
@@ -98,7 +80,7 @@ async fn man_in_the_middle_ca() {
     std::fs::copy(stranger.state().join("roots.json"), &list).unwrap();
 
     let daemon = device.start();
-    online(&daemon, &device_id);
+    assert_eq!(daemon.online(), device_id);
     daemon.stop();
     // The other's site configuration, as if its server were ours: refused before any connection.
     device.boot_with(&other_site);
@@ -111,7 +93,7 @@ async fn man_in_the_middle_ca() {
     device.boot_with(&site);
     std::fs::write(&list, "[{\"old\": 1}]").unwrap();
     let daemon = device.start();
-    online(&daemon, &device_id);
+    assert_eq!(daemon.online(), device_id);
     daemon.stop();
     assert!(!list.exists());
 }
