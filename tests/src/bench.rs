@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use holdfast_qemu::Device;
+use holdfast_qemu::{Device, DeviceBuilder};
 use serde_json::Value;
 
 use crate::{Client, Cloud, NewSite, Ports, Site, Workshop};
@@ -121,7 +121,12 @@ impl Bench {
     /// Makes a device with the image of a profile and this bench's site. The connector does not
     /// know it.
     pub fn make_device(&self, name: &str, profile: &str, serial: &str) -> Result<Device> {
-        let device = self.workshop.device(&self.folder.join(name), profile, serial)?.build()?;
+        self.equip(self.workshop.device(&self.folder.join(name), profile, serial)?)
+    }
+
+    /// The same for a device of a special make.
+    pub fn equip(&self, builder: DeviceBuilder) -> Result<Device> {
+        let device = builder.build()?;
         self.site.install(&device)?;
         Ok(device)
     }

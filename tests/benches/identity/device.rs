@@ -107,6 +107,7 @@ impl Device {
         fs::write(device.path("credentials/dmi-serial"), serial)?;
         fs::write(device.path("release.toml"), "version = \"0.1.0\"\nbuild_time = 1763800000\n")?;
         fs::write(device.path("identity.toml"), IDENTITY_POLICY)?;
+        fs::write(device.path("machine-id"), "7d1c9a3f52b84c0e9a60b1f3d2e4c586\n")?;
         fs::write(device.path("group"), "")?;
         Ok(device)
     }
@@ -149,6 +150,7 @@ impl Device {
             ("--policy", "identity.toml"),
             ("--groups", "group"),
             ("--journal", "no-journal"),
+            ("--machine-id", "machine-id"),
             ("--credentials", "credentials"),
             ("--pcr-signature", "signature.json"),
             ("--pcr-public-key", "pcr.pem"),

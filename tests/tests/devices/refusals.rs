@@ -5,11 +5,13 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use holdfast_qemu::{PowerOn, Running};
 use holdfast_tests::{Bench, Client, Ports};
+use uuid::{Uuid, uuid};
 
 use crate::first_boot;
 use crate::support::cloud::{devices, event_of_request, list, text};
 use crate::support::console::{
-    ensure_absent, parse_refused, wait_active, wait_refused, wait_shown, wait_within, word,
+    ensure_absent, parse_refused, wait_active, wait_for, wait_refused, wait_shown, wait_within,
+    word,
 };
 use crate::support::report::Report;
 use crate::support::stage::DEVICE;
@@ -94,6 +96,31 @@ fn an_active_device_that_is_suspended_hears_it_and_recovers_by_itself() -> Outco
             list(&shown, "certificates")?.len() == 1,
             "it needed no other certificate: {shown}"
         );
+        Ok(())
+    })
+}
+
+/// What a large maker of boards ships unless it is told otherwise.
+const PLACEHOLDER: Uuid = uuid!("03000200-0400-0500-0006-000700080009");
+
+#[test]
+fn a_board_whose_system_uuid_is_a_placeholder_does_not_enrol() -> Outcome {
+    trial("a_board_whose_system_uuid_is_a_placeholder_does_not_enrol", |trial| {
+        let bench = Bench::fresh(&trial.workshop, &trial.folder, Ports::any()?)?;
+        bench.publish("release")?;
+        let folder = trial.folder.join(DEVICE);
+        let make = trial.workshop.device(&folder, "release", SERIAL)?.uuid(PLACEHOLDER);
+        let device = bench.equip(make)?;
+        bench.register(&device)?;
+        let running = device.power_on(PowerOn::default())?;
+        wait_for(&running, "holdfast: faulted code=machine-id-invalid")?;
+        let report = Report::wait(&running, "faulted")?;
+        report.ensure_names("enrolment", "machine-id-invalid")?;
+        report.ensure_names("hardware", "a system UUID of its own")?;
+        ensure_absent(&running.console().lines(), "holdfast: enrolled")?;
+        let shown = bench.cloud().show(SERIAL)?;
+        ensure!(text(&shown, "state")? == "registered", "{shown}");
+        ensure!(list(&shown, "certificates")?.is_empty(), "{shown}");
         Ok(())
     })
 }

@@ -1,4 +1,4 @@
-//! Audit records of what is done to the state volume.
+//! Audit records of boots and of what is done to the state volume.
 
 use std::{
     io,
@@ -14,6 +14,8 @@ use crate::places::Places;
 const DAEMON: &str = "boot";
 const JOURNAL: &str = "run/systemd/journal/socket";
 
+/// The device booted.
+pub const BOOT: &str = "boot.start";
 /// A recovery key was made.
 pub const MAKE_RECOVERY_KEY: &str = "var.make-recovery-key";
 /// The state volume was opened with a recovery key.
@@ -21,15 +23,16 @@ pub const UNLOCK: &str = "var.unlock";
 /// It was sealed again, and has a new recovery key.
 pub const RECOVER: &str = "var.recover";
 
-/// A record of an act on a volume, as JSON. Who acted at a console is not known to the device.
-pub fn record(action: &str, volume: &str, arguments: &[&[u8]]) -> Result<String, String> {
+/// A record of an act on a volume, or of a boot, as JSON. Who acted at a console is not known to the
+/// device.
+pub fn record(action: &str, target: &str, arguments: &[&[u8]]) -> Result<String, String> {
     let text = |error: holdfast_audit_log::Error| error.to_string();
     AuditRecord::new(
         OffsetDateTime::now_utc(),
         Source::device(DAEMON).map_err(text)?,
         Actor::system(),
         Action::new(action).map_err(text)?,
-        Text::lossy(volume),
+        Text::lossy(target),
     )
     .with_arguments(arguments)
     .to_json()

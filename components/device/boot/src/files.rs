@@ -1,9 +1,10 @@
 //! Reading and writing of small files; each error names the file.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    path::Path,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
 };
 
 /// A file that cannot be used.
@@ -39,12 +40,40 @@ pub fn read_limited(from: &mut impl Read, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Every program.
+    Everybody,
+    /// Root, who hands it to units as a credential.
+    Root,
+}
+
 /// Puts a file in place at once, for everybody to read; makes its folder. For `/run`.
 pub fn publish(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    publish_for(path, content, Readers::Everybody)
+}
+
+/// The same, for these readers.
+pub fn publish_for(path: &Path, content: &[u8], readers: Readers) -> Result<(), FileError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let new = path.with_extension("new");
-    fs::create_dir_all(folder)
-        .and_then(|()| File::create(&new)?.write_all(content))
-        .and_then(|()| fs::rename(&new, path))
-        .map_err(FileError::at(format!("cannot write {}", path.display())))
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let mode = match readers {
+        Readers::Everybody => 0o644,
+        Readers::Root => 0o600,
+    };
+    let write = || -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        // One that was left over may be readable to others.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
+        file.write_all(content)?;
+        fs::rename(&new, path)
+    };
+    write().map_err(FileError::at(format!("cannot write {}", path.display())))
 }

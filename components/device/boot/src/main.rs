@@ -18,6 +18,7 @@ mod program;
 mod recovery;
 mod refusal;
 mod release;
+mod report;
 mod secret_file;
 mod site;
 mod var;
@@ -43,6 +44,8 @@ Verbs, each started by a unit:
           cloud has the new one (holdfast-recovery.service)
   bless   Take the boot loader's counters off the name of the running UKI: this boot
           is good (holdfast-bless.service)
+  report  Record what booted: release, kernel, firmware, boot loader, TPM; leave it
+          for the enroller to tell the cloud (holdfast-report.service)
   closed  Say on every console why this device stays closed; restart while the
           boot loader still counts tries, so that it falls back; ask for the
           recovery key where the state volume does not open (emergency.service)
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         "site" => site::run(&places),
         "bless" => bless::run(&places),
         "recovery" => recovery::run(&places),
+        "report" => report::run(&places),
         "closed" => closed::run(&places),
         _ => usage(&format!("no verb {verb:?}")),
     }

@@ -16,7 +16,7 @@ use crate::{
     boot_disk::BootDisk,
     console::milestone,
     disk_file_system::{Access, Detached},
-    files::{self, read_text},
+    files::{self, Readers, read_text},
     places::Places,
 };
 
@@ -25,8 +25,32 @@ const ACCEPTED: &str = "run/holdfast/site/site.toml";
 const REFUSED: &str = "run/holdfast/site/error";
 const TEXT: &str = "holdfast/site.toml";
 const SIGNATURE: &str = "holdfast/site.toml.sig";
+/// What may lie beside the site configuration, and where the enroller finds it.
+const COMPANIONS: [Companion; 2] = [
+    Companion {
+        from: "holdfast/site.transfer",
+        to: "run/holdfast/site/site.transfer",
+        limit: MAX_LENGTH as u64,
+        readers: Readers::Everybody,
+    },
+    Companion {
+        from: "holdfast/pairing-code",
+        to: "run/holdfast/site/pairing-code",
+        limit: 256,
+        readers: Readers::Root,
+    },
+];
 /// Measured in place of a site configuration, so that no quote looks as if there was a valid one.
 const NO_SITE: &[u8] = b"holdfast: no valid site";
+
+/// A file of the boot partition that is handed on as it is: the enroller judges it.
+struct Companion {
+    from: &'static str,
+    to: &'static str,
+    /// Bytes.
+    limit: u64,
+    readers: Readers,
+}
 
 /// The files as they were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +69,8 @@ struct Verified {
 /// The verb. A site configuration that is refused is not a failed boot: the device then says that
 /// it waits for one.
 pub fn run(places: &Places) -> ExitCode {
-    let read = read(places);
+    let folder = open_folder(places);
+    let read = folder.as_ref().map_err(Clone::clone).and_then(read);
     let key = read_text(&places.at(KEY)).map_err(|error| error.to_string());
     let verified = key.and_then(|key| verify(read?, &key));
     let accepted = measure(places, &verified).and(verified);
@@ -60,7 +85,8 @@ pub fn run(places: &Places) -> ExitCode {
             hand_on(places, (REFUSED, format!("{why}\n").as_bytes()), ACCEPTED)
         }
     };
-    match done {
+    let companions = hand_on_companions(places, folder.ok().filter(|_| accepted.is_ok()).as_ref());
+    match done.and(companions) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             milestone(format_args!("site refused: {why}"));
@@ -69,13 +95,38 @@ pub fn run(places: &Places) -> ExitCode {
     }
 }
 
-fn read(places: &Places) -> Result<Files, String> {
-    let folder = match &places.esp {
+fn open_folder(places: &Places) -> Result<Detached, String> {
+    match &places.esp {
         Some(folder) => Detached::from_folder(folder)
-            .map_err(|error| format!("cannot read {}: {error}", folder.display()))?,
-        None => boot_partition(places)?,
-    };
-    Ok(Files { text: file(&folder, TEXT)?, signature: file(&folder, SIGNATURE)? })
+            .map_err(|error| format!("cannot read {}: {error}", folder.display())),
+        None => boot_partition(places),
+    }
+}
+
+fn read(folder: &Detached) -> Result<Files, String> {
+    Ok(Files { text: file(folder, TEXT)?, signature: file(folder, SIGNATURE)? })
+}
+
+/// Hands on what lies beside an accepted site configuration; what does not, is not handed on.
+fn hand_on_companions(places: &Places, folder: Option<&Detached>) -> Result<(), String> {
+    for Companion { from, to, limit, readers } in COMPANIONS {
+        let found = match folder.map(|folder| folder.read(from, limit)) {
+            Some(Ok(found)) => found,
+            Some(Err(error)) => {
+                milestone(format_args!("/{from} on the EFI system partition not used: {error}"));
+                None
+            }
+            None => None,
+        };
+        let path = places.at(to);
+        match found {
+            Some(content) => {
+                files::publish_for(&path, &content, readers).map_err(|error| error.to_string())?;
+            }
+            None => remove(&path).map_err(|error| format!("cannot remove /{to}: {error}"))?,
+        }
+    }
+    Ok(())
 }
 
 /// The EFI system partition of the boot disk.
@@ -146,7 +197,7 @@ fn remove(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{os::unix::fs::PermissionsExt, path::PathBuf};
 
     use holdfast_attestation::pcr::expected_site_pcr;
     use holdfast_tpm::swtpm::Swtpm;
@@ -230,6 +281,32 @@ mod tests {
             assert_eq!(bench.pcr(), expected_site_pcr(VALID.as_bytes()));
             assert_eq!((bench.accepted().as_deref(), bench.refused()), (Some(VALID), None));
         }
+    }
+
+    #[test]
+    fn what_lies_beside_an_accepted_site_is_handed_on() {
+        let bench = Bench::new();
+        bench.put_site(VALID, VALID);
+        bench.write("esp/holdfast/site.transfer", b"a transfer");
+        bench.write("esp/holdfast/pairing-code", b"a code");
+        bench.run();
+        let handed_on = |name: &str| fs::read(bench.path("run/holdfast/site").join(name)).ok();
+        assert_eq!(handed_on("site.transfer").as_deref(), Some(b"a transfer".as_slice()));
+        assert_eq!(handed_on("pairing-code").as_deref(), Some(b"a code".as_slice()));
+        let mode = |name| {
+            let path = bench.path("run/holdfast/site").join(name);
+            fs::metadata(path).unwrap().permissions().mode() & 0o077
+        };
+        assert_eq!((mode("pairing-code"), mode("site.transfer") & 0o044), (0, 0o044));
+
+        // Too long, or beside a site that is not accepted.
+        bench.write("esp/holdfast/pairing-code", &[b'x'; 257]);
+        bench.run();
+        assert_eq!(handed_on("pairing-code"), None);
+        assert!(handed_on("site.transfer").is_some());
+        bench.put_site(VALID, "other");
+        bench.run();
+        assert_eq!(handed_on("site.transfer"), None);
     }
 
     #[test]

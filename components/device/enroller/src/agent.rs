@@ -54,6 +54,8 @@ pub struct Agent {
     session: Option<Session>,
     roots_asked: Option<u64>,
     last_request_id: String,
+    /// The last attempt to enrol had the pairing code and was refused.
+    code_refused: bool,
     shown: Shown,
     settled: Option<oneshot::Sender<()>>,
     orders: mpsc::Receiver<Given>,
@@ -124,6 +126,7 @@ impl Agent {
             session: None,
             roots_asked: None,
             last_request_id: String::new(),
+            code_refused: false,
             shown: Shown::default(),
             settled: Some(settled),
             orders,

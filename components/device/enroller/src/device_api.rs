@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use holdfast_site::HttpsOrigin;
 use http::{Method, StatusCode};
 use rustls::ClientConfig;
@@ -75,6 +76,22 @@ impl DeviceApi {
         let report = serde_json::from_slice(&answer.body)
             .map_err(|error| peer.protocol(&format!("the report of {SELF_PATH}: {error}")))?;
         Ok(Reply::Report { report, server_certificate: peer.certificate() })
+    }
+
+    /// Hands something over, as JSON. Returns the answer's body.
+    pub async fn put(
+        &self,
+        path: &str,
+        content: Vec<u8>,
+    ) -> Result<Result<Bytes, Rejection>, PeerError> {
+        let mut peer = Peer::connect(&self.server, Arc::clone(&self.tls)).await?;
+        let body = Body { media_type: "application/json", content };
+        let answer = peer.send(Method::PUT, path, Some(body)).await?;
+        Ok(if answer.status.is_success() {
+            Ok(answer.body)
+        } else {
+            Err(Rejection::from_answer(&answer))
+        })
     }
 
     /// Asks for a token for an audience.

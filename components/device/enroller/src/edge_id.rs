@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use holdfast_attestation::edge_id::{EdgeId, EdgeIdError};
+use holdfast_attestation::machine_id::{MachineId, MachineIdError};
 use holdfast_site::EdgeIdSource;
 
 /// Name of the credential that carries the SMBIOS serial number, which only root may read.
@@ -41,6 +42,27 @@ pub enum EdgeIdUnusable {
     },
 }
 
+/// No id that tells this machine from others.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineUnusable {
+    /// It cannot be read.
+    #[error("cannot read the machine id from {place}: {source}")]
+    Unreadable {
+        /// The file.
+        place: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It names no machine.
+    #[error("{place}: {source}")]
+    Invalid {
+        /// The file.
+        place: String,
+        /// What is wrong with it.
+        source: MachineIdError,
+    },
+}
+
 /// Reads the Edge ID from the source that the site configuration names.
 pub fn read(source: &EdgeIdSource, places: &Places) -> Result<EdgeId, EdgeIdUnusable> {
     match source {
@@ -68,6 +90,17 @@ pub fn read(source: &EdgeIdSource, places: &Places) -> Result<EdgeId, EdgeIdUnus
     }
 }
 
+/// Refuses a machine whose system UUID others have too: to them it would be the same machine.
+pub fn check_machine(path: &Path) -> Result<(), MachineUnusable> {
+    let place = || path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| MachineUnusable::Unreadable { place: place(), source })?;
+    match text.parse::<MachineId>() {
+        Ok(_) => Ok(()),
+        Err(source) => Err(MachineUnusable::Invalid { place: place(), source }),
+    }
+}
+
 fn from_file(path: &Path, next: &'static str) -> Result<EdgeId, EdgeIdUnusable> {
     let place = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|source| EdgeIdUnusable::Unreadable {
@@ -83,6 +116,26 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn a_machine_id_that_others_have_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("machine-id");
+        assert!(check_machine(&path).unwrap_err().to_string().contains("machine-id"));
+        for (text, part) in [
+            ("7d1c9a3f52b84c0e9a60b1f3d2e4c586\n", None),
+            ("03000200040005000006000700080009\n", Some("placeholder")),
+            ("uninitialized\n", Some("hexadecimal")),
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = check_machine(&path).err().map(|error| error.to_string());
+            match (&error, part) {
+                (None, None) => {}
+                (Some(error), Some(part)) if error.contains(part) => {}
+                _ => panic!("{text}: {error:?}"),
+            }
+        }
+    }
 
     #[test]
     fn every_source_is_read_and_normalised() {

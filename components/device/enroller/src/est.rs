@@ -18,6 +18,7 @@ use holdfast_attestation::edge_id::EdgeId;
 use holdfast_attestation::evidence::{CertifyStatement, Evidence, QuoteStatement};
 use holdfast_attestation::hash::sha256;
 use holdfast_attestation::nonce::{self, NonceRequest, NonceResponse, RequestInfo};
+use holdfast_attestation::pairing::PairingCode;
 use holdfast_site::HttpsOrigin;
 use holdfast_tpm::{Credential, EkInfo, KeyBlob, SignatureScheme, Tpm, TpmError};
 use http::{Method, StatusCode};
@@ -83,8 +84,8 @@ impl Route {
     }
 }
 
-/// Everything that an enrolment needs.
-#[derive(Debug, Clone)]
+/// Everything that an enrolment needs. No `Debug`: the code must not reach a log.
+#[derive(Clone)]
 pub struct Enrolment {
     /// Where the server listens for enrolments.
     pub server: HttpsOrigin,
@@ -102,6 +103,8 @@ pub struct Enrolment {
     pub ak: Arc<KeyBlob>,
     /// The key to be certified.
     pub device_key: Arc<KeyBlob>,
+    /// The code that the operator carried to the device.
+    pub pairing_code: Option<PairingCode>,
 }
 
 impl Enrolment {
@@ -150,6 +153,7 @@ impl Enrolment {
             challenge,
             spki,
             exporter,
+            pairing_code: self.pairing_code.clone(),
         };
         self.tpm.ask(move |tpm| job.request(tpm)).await
     }
@@ -179,6 +183,7 @@ struct Proof {
     challenge: NonceResponse,
     spki: Vec<u8>,
     exporter: [u8; 32],
+    pairing_code: Option<PairingCode>,
 }
 
 impl Proof {
@@ -208,7 +213,7 @@ impl Proof {
             spki_sha256: &sha256(&[&self.spki]),
             edge_id: &self.edge_id,
             tls_exporter: &self.exporter,
-            pairing_code: &[],
+            pairing_code: self.pairing_code.as_ref().map_or(&[], |code| code.as_bytes()),
         });
         let certified = {
             let device_key = tpm.load(&self.device_key)?;

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod boot_report;
 pub mod certificate;
 pub mod certs_only;
 pub mod check;
@@ -17,6 +18,7 @@ pub mod log;
 pub mod milestone;
 pub mod options;
 pub mod order;
+pub mod pairing;
 pub mod peer;
 pub mod recorder;
 pub mod recovery;
@@ -29,4 +31,5 @@ pub mod state;
 pub mod store;
 pub mod tls;
 pub mod tpm_owner;
+pub mod transfer;
 pub mod trust;

@@ -19,6 +19,9 @@ pub struct Options {
     /// The wrapped recovery keys of the state volume, to be handed over to the connector.
     #[arg(long, default_value = "/run/holdfast/recovery/keys.json")]
     pub recovery_keys: PathBuf,
+    /// What booted, to be told to the connector.
+    #[arg(long, default_value = "/run/holdfast/boot/report.json")]
+    pub boot_report: PathBuf,
     /// Facts about the image.
     #[arg(long, default_value = "/usr/lib/holdfast/release.toml")]
     pub release: PathBuf,
@@ -46,6 +49,9 @@ pub struct Options {
     /// Mount point of sysfs.
     #[arg(long, default_value = "/sys")]
     pub sysfs: PathBuf,
+    /// The id of the machine, made of the firmware's system UUID.
+    #[arg(long, default_value = "/etc/machine-id")]
+    pub machine_id: PathBuf,
     /// Folder of the service's credentials.
     #[arg(long, env = "CREDENTIALS_DIRECTORY")]
     pub credentials: Option<PathBuf>,

@@ -11,7 +11,8 @@ use time::OffsetDateTime;
 pub const ENROL: &str = "identity.enrol";
 /// A new key and its certificate took the place of the ones before.
 pub const ACTIVATE: &str = "identity.activate";
-
+/// The device left the site to which it belonged, which let it go.
+pub const TRANSFER: &str = "identity.transfer";
 /// A root that took over from a trusted one is trusted from now on.
 pub const TRUST_ROOT: &str = "identity.trust-root";
 

@@ -6,27 +6,18 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_ipc::identity::{State, StatusPublisher};
-use holdfast_site::Site;
-use http::{Method, StatusCode};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::certificate::Chain;
-use crate::clock::Clock;
 use crate::disk::{Disk, Folder};
 use crate::keyring::Keyring;
 use crate::options::Options;
-use crate::peer::{Body, Peer, PeerError};
+use crate::peer::PeerError;
 use crate::recorder::Recorder;
-use crate::refusal::Rejection;
 use crate::retry::{Curve, Jitter};
-use crate::tls::{self, TpmKey};
-use crate::tpm_owner::TpmOwner;
-use crate::trust::SiteTrust;
 
 /// The cloud has the recovery keys.
 pub const HAND_OVER: &str = "identity.hand-over-recovery-key";
@@ -51,17 +42,12 @@ enum HandOverError {
     Peer(#[from] PeerError),
     #[error("the connector refused the recovery keys: {0}")]
     Refused(String),
-    #[error("the identity cannot be used: {0}")]
-    Identity(String),
 }
 
 /// The task.
 pub struct HandOver {
     keys: PathBuf,
     state: PathBuf,
-    site: PathBuf,
-    tpm: TpmOwner,
-    clock: Arc<Clock>,
     keyring: Keyring,
     status: StatusPublisher,
     recorder: Recorder,
@@ -86,17 +72,13 @@ impl HandOver {
     /// The task of a daemon with these options.
     pub fn new(
         options: &Options,
-        tpm: TpmOwner,
-        clock: Arc<Clock>,
-        (keyring, status): (Keyring, StatusPublisher),
+        keyring: Keyring,
+        status: StatusPublisher,
         recorder: Recorder,
     ) -> Self {
         Self {
             keys: options.recovery_keys.clone(),
             state: options.state.clone(),
-            site: options.site.clone(),
-            tpm,
-            clock,
             keyring,
             status,
             recorder,
@@ -166,29 +148,19 @@ impl HandOver {
 
     /// Sends the keys, if there is an identity to send them with.
     async fn send(&self, keys: Vec<u8>) -> Result<Option<Stored>, HandOverError> {
-        let unusable = |error: &dyn std::fmt::Display| HandOverError::Identity(error.to_string());
-        let held = self.keyring.keys();
-        let (Some(key), Some(chain)) = (held.device, held.chain) else { return Ok(None) };
-        let text = std::fs::read(&self.site).map_err(|e| unusable(&e))?;
-        let site = Site::parse(&text).map_err(|e| unusable(&e))?;
-        let anchors = site.anchors().iter().map(holdfast_site::Anchor::der);
-        let trust = SiteTrust::new(anchors, Arc::clone(&self.clock)).map_err(|e| unusable(&e))?;
-        let chain = Chain::from_pem(&chain).map_err(|e| unusable(&e))?;
-        let tls = tls::mutual(&trust, &chain, TpmKey::new(self.tpm.clone(), key))
-            .map_err(|e| unusable(&e))?;
-        let mut peer = Peer::connect(&site.connector.device_url, tls).await?;
-        let body = Body { media_type: "application/json", content: keys };
-        let answer = peer.send(Method::PUT, PATH, Some(body)).await?;
-        if answer.status != StatusCode::OK {
-            let rejection = Rejection::from_answer(&answer);
-            return Err(HandOverError::Refused(format!(
-                "{} (request {})",
-                rejection.code, rejection.request_id
-            )));
-        }
-        serde_json::from_slice(&answer.body)
+        let Some(connector) = self.keyring.keys().connector else { return Ok(None) };
+        let answer = match connector.put(PATH, keys).await? {
+            Ok(answer) => answer,
+            Err(rejection) => {
+                return Err(HandOverError::Refused(format!(
+                    "{} (request {})",
+                    rejection.code, rejection.request_id
+                )));
+            }
+        };
+        serde_json::from_slice(&answer)
             .map(Some)
-            .map_err(|error| peer.protocol(&format!("the answer of {PATH}: {error}")).into())
+            .map_err(|error| HandOverError::Refused(format!("its answer is {error}")))
     }
 }
 

@@ -63,6 +63,11 @@ impl Rejection {
         self.code.starts_with(ABOUT_CERTIFICATE)
     }
 
+    /// Whether an operator has yet to say yes or no.
+    pub fn waits_for_approval(&self) -> bool {
+        Reason::from_code(&self.code) == Some(Reason::ApprovalPending)
+    }
+
     /// Whether a renewal that was refused may succeed as an enrolment: the certificate or the
     /// attestation key is not the one that the server knows, or it has no renewals.
     pub fn may_enrol_instead(&self) -> bool {

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use zbus::connection::Builder;
 
 use crate::agent::{Agent, OpenStore, Parts};
+use crate::boot_report::BootReport;
 use crate::clock::{Clock, SystemTimeSource};
 use crate::disk::Folder;
 use crate::est;
@@ -97,21 +98,18 @@ pub async fn run(options: Options) -> Result<(), RunError> {
 
     let (settled, is_settled) = oneshot::channel();
     let store = open_store(options.state.clone());
-    let hand_over = HandOver::new(
-        &options,
-        tpm.clone(),
-        Arc::clone(&clock),
-        (keyring.clone(), status.clone()),
-        recorder.clone(),
-    );
+    let hand_over = HandOver::new(&options, keyring.clone(), status.clone(), recorder.clone());
+    let boot_report = BootReport::new(&options, keyring.clone(), status.clone());
     let parts = Parts { tpm: tpm.clone(), clock, status, keyring, recorder, orders: given };
     let agent = Agent::new(options, parts, store, settled);
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    let (mut jitter, mut hand_over_jitter) = (SystemJitter, SystemJitter);
+    let (mut jitter, mut hand_over_jitter, mut report_jitter) =
+        (SystemJitter, SystemJitter, SystemJitter);
     tokio::select! {
         () = agent.run(&mut jitter) => {}
         () = hand_over.run(&mut hand_over_jitter) => {}
+        () = boot_report.run(&mut report_jitter) => {}
         () = keep_manager_informed(is_settled) => {}
         _ = terminate.recv() => tracing::info!("stopping"),
         _ = interrupt.recv() => tracing::info!("stopping"),

@@ -22,6 +22,7 @@ use spki::der::pem::LineEnding;
 
 use crate::certificate::{CertificateError, Chain};
 use crate::disk::Disk;
+use crate::recovery::ACKNOWLEDGED as RECOVERY_ACKNOWLEDGED;
 use crate::roots::Succession;
 
 const AK: &str = "ak.tss";
@@ -254,6 +255,19 @@ impl Store {
     pub fn put_roots(&mut self, roots: &[Succession]) -> Result<(), StoreError> {
         let text = serde_json::to_string_pretty(roots).map_err(|error| damaged(ROOTS, &error))?;
         self.put(ROOTS, text.as_bytes())
+    }
+
+    /// Forgets the identity and what bound the device to its site. The pin goes last, and with it
+    /// the reason to do this: what is cut is done again.
+    pub fn leave_site(&mut self) -> Result<(), StoreError> {
+        // The next cloud has no recovery keys yet.
+        self.remove(RECOVERY_ACKNOWLEDGED)?;
+        self.discard_pending()?;
+        self.remove(DEVICE_CERTIFICATE)?;
+        self.remove(DEVICE_KEY)?;
+        self.remove(DEVICE_PUBLIC)?;
+        self.remove(ROOTS)?;
+        self.remove(PIN)
     }
 
     fn remove_temporaries(&mut self) -> Result<(), StoreError> {

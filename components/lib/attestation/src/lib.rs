@@ -18,6 +18,7 @@ pub mod evidence;
 pub mod hash;
 #[cfg(feature = "verifier")]
 mod key;
+pub mod machine_id;
 pub mod nonce;
 pub mod oid;
 pub mod pairing;

@@ -11,6 +11,7 @@ mod origin;
 mod pem;
 mod signature;
 mod site;
+mod transfer;
 
 pub use edge_id_source::EdgeIdSource;
 pub use error::SiteError;
@@ -18,3 +19,4 @@ pub use origin::HttpsOrigin;
 pub use pem::{Anchor, RecoveryKey};
 pub use signature::verify_signature;
 pub use site::{Connector, MAX_LENGTH, Site, Tenant};
+pub use transfer::{Transfer, TransferError};

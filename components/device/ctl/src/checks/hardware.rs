@@ -1,5 +1,7 @@
 //! The board has what Holdfast needs of it (docs/hardware.md).
 
+use holdfast_attestation::machine_id::{MachineId, MachineIdError};
+
 use super::{Context, Finding};
 
 /// Below this the first boot, which makes the keys and the state volume, may run out of memory.
@@ -11,17 +13,6 @@ const SOFTWARE_WATCHDOG: &str = "Software Watchdog";
 
 /// Made of the system UUID of the firmware (`systemd.machine_id=firmware`).
 const MACHINE_ID: &str = "etc/machine-id";
-/// System UUIDs that makers left as their firmware's maker had them, in the byte orders in which
-/// they are met. Devices that have one have it in common.
-const PLACEHOLDERS: [&str; 7] = [
-    "00000000000000000000000000000000",
-    "ffffffffffffffffffffffffffffffff",
-    "03000200040005000006000700080009",
-    "00020003000400050006000700080009",
-    "12345678123412341234123456789abc",
-    "12345678123456781234567812345678",
-    "01234567890123456789012345678901",
-];
 
 pub(super) fn run(context: &Context) -> Finding {
     let lacking = lacking(context);
@@ -53,7 +44,7 @@ fn lacking(context: &Context) -> Vec<&'static str> {
         lacking.push("a TPM 2.0");
     }
     let machine_id = context.read(MACHINE_ID).unwrap_or_default();
-    if PLACEHOLDERS.contains(&machine_id.trim()) {
+    if matches!(machine_id.parse::<MachineId>(), Err(MachineIdError::Placeholder(_))) {
         lacking.push("a system UUID of its own");
     }
     lacking

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use holdfast_attestation::pairing::PairingCode;
 use holdfast_tpm::{KeyBlob, SignatureMode, Tpm};
 use rustls::ClientConfig;
 
 use crate::certificate::Chain;
 use crate::est::{Decision, Enrolment, Route};
 use crate::milestone::{self, Milestone};
+use crate::pairing;
 use crate::recorder::ENROL;
 use crate::state::{Event, Problem};
 use crate::store::Pending;
@@ -26,6 +28,11 @@ impl Agent {
         let (Some(site), Some(device)) = (self.site.clone(), self.device.clone()) else {
             return Err(failed("not-prepared", &"nothing is prepared yet"));
         };
+        let pairing_code = match route {
+            Route::Enrol => self.pairing_code()?,
+            Route::Renew => None,
+        };
+        let with_code = pairing_code.is_some();
         let device_key = self.pending_key().await?;
         let enrolment = Enrolment {
             server: site.site.connector.enrol_url.clone(),
@@ -36,6 +43,7 @@ impl Agent {
             ek: device.ek,
             ak: device.ak,
             device_key,
+            pairing_code,
         };
         match enrolment.run().await? {
             Decision::Issued(chain) => {
@@ -50,6 +58,9 @@ impl Agent {
             }
             Decision::Refused(rejection) => {
                 self.last_request_id.clone_from(&rejection.request_id);
+                if !rejection.waits_for_approval() {
+                    self.code_refused = with_code;
+                }
                 let without_certificate = route == Route::Renew && rejection.may_enrol_instead();
                 Ok(match rejection.into_event() {
                     Event::Refused { problem, .. } if without_certificate => {
@@ -59,6 +70,16 @@ impl Agent {
                 })
             }
         }
+    }
+
+    /// The code, before the first enrolment. A cloud that knows the device's TPM already, which a
+    /// lost state volume makes possible, has no use for it any more: after a refusal with the code
+    /// comes an attempt without it.
+    fn pairing_code(&self) -> Result<Option<PairingCode>, Event> {
+        if self.held.active.is_some() || self.code_refused {
+            return Ok(None);
+        }
+        Ok(pairing::read(self.options.credentials.as_deref())?)
     }
 
     fn enrolment_tls(&self, route: Route, trust: &SiteTrust) -> Result<Arc<ClientConfig>, Event> {

@@ -24,6 +24,7 @@ impl Agent {
 
     async fn try_prepare(&mut self) -> Result<Holding, Event> {
         let site = self.site.clone().ok_or_else(|| failed("site-missing", &"no site"))?;
+        edge_id::check_machine(&self.options.machine_id)?;
         let edge_id = edge_id::read(&site.site.edge_id_source, &self.places())?;
         let ek = self.tpm.ask(|tpm| tpm.ek().map_err(Event::from)).await?;
         let ek_sha256 = ek_fingerprint(&ek)?;
@@ -32,7 +33,7 @@ impl Agent {
         if let Some(last_seen) = self.held.last_seen {
             self.clock.remember(last_seen);
         }
-        if let Some(pin) = &self.held.pin {
+        if let Some(pin) = self.held.pin.clone() {
             if pin.ek_sha256 != ek_sha256 {
                 let text = format!(
                     "the identity in {} was made with TPM {}, this device has TPM {ek_sha256}; put \
@@ -43,9 +44,9 @@ impl Agent {
                 return Err(Event::Broken(Problem::new("foreign-tpm", text)));
             }
             if self.holds_certificate()
-                && let Some(problem) = site.contradicts(pin, &self.held.roots)
+                && let Some(problem) = site.contradicts(&pin, &self.held.roots)
             {
-                return Err(Event::Broken(problem));
+                self.leave_former_site(&site, &pin, problem).await?;
             }
         }
         self.trust_roots().map_err(|error| failed("site-invalid", &error))?;

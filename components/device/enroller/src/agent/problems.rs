@@ -2,8 +2,9 @@
 
 use holdfast_tpm::TpmError;
 
-use crate::edge_id::EdgeIdUnusable;
+use crate::edge_id::{EdgeIdUnusable, MachineUnusable};
 use crate::est::EnrolError;
+use crate::pairing::PairingUnusable;
 use crate::peer::PeerError;
 use crate::state::{Event, Problem};
 use crate::store::StoreError;
@@ -75,6 +76,23 @@ impl From<EdgeIdUnusable> for Event {
                 Self::Broken(Problem::new("edge-id-invalid", error.to_string()))
             }
         }
+    }
+}
+
+impl From<MachineUnusable> for Event {
+    fn from(error: MachineUnusable) -> Self {
+        match error {
+            MachineUnusable::Unreadable { .. } => failed("machine-id-unreadable", &error),
+            MachineUnusable::Invalid { .. } => {
+                Self::Broken(Problem::new("machine-id-invalid", error.to_string()))
+            }
+        }
+    }
+}
+
+impl From<PairingUnusable> for Event {
+    fn from(error: PairingUnusable) -> Self {
+        Self::Broken(Problem::new("pairing-code-invalid", error.to_string()))
     }
 }
 

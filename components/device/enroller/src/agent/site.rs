@@ -1,16 +1,24 @@
 //! The site configuration, verified and measured before the daemon started.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use holdfast_attestation::hash::sha256;
-use holdfast_site::Site;
+use holdfast_site::{Site, Transfer};
 
+use crate::keyring::Keys;
+use crate::recorder::TRANSFER;
 use crate::roots::{self, Succession};
 use crate::state::{Event, Problem};
 use crate::store::Pin;
+use crate::transfer::Move;
 use crate::trust::SiteTrust;
 
 use super::Agent;
+use super::problems::failed;
+
+/// Beside the site configuration.
+const TRANSFER_FILE: &str = "site.transfer";
 
 /// The site configuration and what follows from it.
 #[derive(Debug, Clone)]
@@ -46,28 +54,86 @@ impl SiteContext {
         };
         let text = format!(
             "the site configuration {what}; put back the site configuration of the first \
-             enrolment, or erase the state folder to enrol anew"
+             enrolment, or add the site.transfer with which the old cloud lets the device go \
+             (holdfast-cloud site transfer)"
         );
         Some(Problem::new("site-changed", text))
     }
 
+    /// Whether the cloud to which the device belongs let it go to this site. Nothing if there is no
+    /// word of it.
+    fn is_let_go(
+        &self,
+        path: &Path,
+        pin: &Pin,
+        successions: &[Succession],
+    ) -> Result<bool, String> {
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+        };
+        let transfer = Transfer::parse(&text).map_err(|error| error.to_string())?;
+        let successors = self.successors(pin, successions);
+        Move { pin, site_sha256: &self.sha256, successors: &successors }
+            .check(&transfer, &self.trust.provider().signature_verification_algorithms)
+            .map(|()| true)
+            .map_err(|error| format!("site.transfer: {error}"))
+    }
+
     /// Whether the pinned anchors, or roots that took over from them, are all that the site names.
     fn follows(&self, pin: &Pin, successions: &[Succession]) -> bool {
+        let reached = self.successors(pin, successions);
+        self.anchors_sha256
+            .iter()
+            .all(|anchor| pin.anchors_sha256.contains(anchor) || reached.contains(anchor))
+    }
+
+    /// SHA-256 of the roots that took over from the pinned ones.
+    fn successors(&self, pin: &Pin, successions: &[Succession]) -> Vec<String> {
         let hash = |der: &Vec<u8>| hex::encode(sha256(&[der]));
         let algorithms = self.trust.provider().signature_verification_algorithms;
         let pinned = successions
             .iter()
             .map(|succession| succession.old_root().to_vec())
             .filter(|root| pin.anchors_sha256.contains(&hash(root)));
-        let reached = roots::reachable(pinned, successions, &algorithms);
-        let reached: Vec<String> = reached.iter().map(hash).collect();
-        self.anchors_sha256
-            .iter()
-            .all(|anchor| pin.anchors_sha256.contains(anchor) || reached.contains(anchor))
+        roots::reachable(pinned, successions, &algorithms).iter().map(hash).collect()
     }
 }
 
 impl Agent {
+    /// Leaves the site to which the device belonged for the one it finds, if the former let it go.
+    /// Otherwise the `problem` stands.
+    pub(super) async fn leave_former_site(
+        &mut self,
+        site: &SiteContext,
+        pin: &Pin,
+        problem: Problem,
+    ) -> Result<(), Event> {
+        let path = self.options.site.with_file_name(TRANSFER_FILE);
+        match site.is_let_go(&path, pin, &self.held.roots) {
+            Ok(true) => {}
+            Ok(false) => return Err(Event::Broken(problem)),
+            Err(why) => {
+                let text = format!("{}; {why}", problem.message);
+                return Err(Event::Broken(Problem::new(problem.code, text)));
+            }
+        }
+        let (from, to) = (pin.tenant.as_str(), site.site.tenant.as_str());
+        tracing::warn!(from, to, "the device moves to another site, as its cloud allows");
+        // Recorded first: what is cut after this is done, and recorded, again.
+        let arguments = [pin.site_sha256.as_bytes(), site.sha256.as_bytes()];
+        self.recorder.done(TRANSFER, &format!("from {from} to {to}"), &arguments).await;
+        let Some(store) = &mut self.store else {
+            return Err(failed("not-prepared", &"nothing is prepared yet"));
+        };
+        store.leave_site()?;
+        self.session = None;
+        self.keyring.update(|keys| *keys = Keys::default());
+        self.held = store.load()?;
+        Ok(())
+    }
+
     pub(super) fn load_site(&mut self) -> Event {
         let path = self.options.site.display().to_string();
         let content = match std::fs::read(&self.options.site) {

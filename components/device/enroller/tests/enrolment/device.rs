@@ -40,6 +40,7 @@ impl Device {
         fs::create_dir(device.path("credentials")).unwrap();
         fs::write(device.path("credentials/dmi-serial"), format!("{serial}\n")).unwrap();
         device.set_build_time(1_763_800_000);
+        fs::write(device.path("machine-id"), "7d1c9a3f52b84c0e9a60b1f3d2e4c586\n").unwrap();
         fs::write(device.path("group"), "").unwrap();
         fs::write(
             device.path("identity.toml"),
@@ -114,6 +115,7 @@ impl Device {
             .args(["--state", &path("state"), "--site", self.site.to_str().unwrap()])
             .args(["--release", &path("release.toml"), "--policy", &path("identity.toml")])
             .args(["--groups", &path("group"), "--journal", &path("no-journal")])
+            .args(["--machine-id", &path("machine-id")])
             .args(["--credentials", &path("credentials"), "--tcti", &self.tpm.tcti()])
             .args(["--bus", &self.bus.address])
             .args(["--pcr-signature", &path("signature.json")])

@@ -1,6 +1,6 @@
 //! What the fuzzer does with its bytes.
 
-use holdfast_site::Site;
+use holdfast_site::{Site, Transfer};
 
 /// An accepted site configuration is written and read again without a change; a signature that
 /// was not made for a text does not open it.
@@ -11,6 +11,15 @@ pub fn site(bytes: &[u8]) {
     }
     assert!(Site::verify_and_parse(bytes, bytes, KEY).is_err());
     let _ = Site::verify_and_parse(b"", bytes, KEY);
+    transfer(bytes);
+}
+
+/// An accepted transfer is written and read again without a change.
+fn transfer(bytes: &[u8]) {
+    if let Ok(transfer) = Transfer::parse(bytes) {
+        let Ok(text) = transfer.to_toml() else { panic!("cannot be written back") };
+        assert_eq!(Transfer::parse(text.as_bytes()), Ok(transfer));
+    }
 }
 
 /// A key with which none of the inputs is signed.
