@@ -58,6 +58,12 @@ acts! {
     Rebind => "registry.rebind",
     /// The firmware state of the next enrolment is taken for the right one.
     ForgetFirmware => "registry.forget-firmware",
+    /// A device was put into a group, or out of one.
+    MoveGroup => "registry.move-group",
+    /// A group was made or replaced.
+    SetGroup => "group.set",
+    /// A group was removed.
+    RemoveGroup => "group.remove",
     /// A device asked for a certificate.
     Enrol => "est.enrol",
     /// A device asked for its next certificate with the one it has.

@@ -4,6 +4,7 @@ mod admission;
 mod alert;
 mod device;
 mod event;
+mod group;
 mod names;
 mod revocation;
 mod standing;
@@ -18,6 +19,7 @@ pub use device::{
     QuoteMode, RegistrationSecret, WordError,
 };
 pub use event::{Event, NewEvent, Severity};
+pub use group::{Group, GroupName, GroupNameError, NewGroup};
 pub use names::{Digest, DigestError, Tenant, TenantError};
 pub use revocation::{CertificateStanding, Revocation, RevocationReason};
 pub use standing::{NotInForce, Renewal, admit_renewal, in_force};

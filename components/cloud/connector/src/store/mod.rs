@@ -19,7 +19,8 @@ use crate::ek_cas::EkCa;
 use crate::recovery::{NewRecoveryKey, StoredRecoveryKey};
 use crate::registry::{
     Alert, CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, DeviceState, Digest,
-    EnrolmentRecord, Event, NewDevice, NewEvent, ProvenTpm, RegistrationSecret, Severity, Tenant,
+    EnrolmentRecord, Event, Group, GroupName, NewDevice, NewEvent, NewGroup, ProvenTpm,
+    RegistrationSecret, Severity, Tenant,
 };
 use crate::releases::Release;
 use crate::sites::Site;
@@ -74,6 +75,8 @@ pub enum DeviceChange {
     Rebind(Digest),
     /// Takes PCR 7 of the next enrolment for the right one.
     ForgetFirmware,
+    /// Puts it into a group of its tenant, or into none.
+    MoveGroup(Option<GroupName>),
 }
 
 /// Who changes what, and when.
@@ -115,6 +118,8 @@ pub struct DeviceFilter {
     pub tenant: Option<Tenant>,
     /// Only in this state.
     pub state: Option<DeviceState>,
+    /// Only in a group of this name.
+    pub group: Option<GroupName>,
     /// Only Edge IDs after this one.
     pub after: Option<Uuid>,
     /// At most so many.
@@ -188,6 +193,20 @@ pub trait Store: Send + Sync + 'static {
     fn candidates(&self, claim: Claim) -> StoreFuture<'_, Vec<Device>>;
     /// Changes a device.
     fn change(&self, order: ChangeOrder, audit: AuditEntry) -> StoreFuture<'_, Device>;
+
+    /// Makes a group, or puts it in place of the one of its name; its devices stay in it.
+    fn put_group(&self, group: NewGroup, audit: AuditEntry) -> StoreFuture<'_, Group>;
+    /// A group of a tenant.
+    fn group(&self, tenant: Tenant, name: GroupName) -> StoreFuture<'_, Group>;
+    /// Groups, of one tenant or all.
+    fn groups(&self, tenant: Option<Tenant>) -> StoreFuture<'_, Vec<Group>>;
+    /// Removes a group that no device is in.
+    fn remove_group(
+        &self,
+        tenant: Tenant,
+        name: GroupName,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, Group>;
 
     /// Records an enrolment, if the claim is still admitted.
     fn enrol(

@@ -113,6 +113,7 @@ fn from_nothing_to_a_registered_device() {
     assert_eq!(listed["items"][0]["id"], registered["id"]);
     let text = String::from_utf8(run(&data, &["device", "show", "SN-1"]).stdout).unwrap();
     assert!(text.contains(EK), "{text}");
+    groups(&data);
     let release = folder.path().join("release.json");
     std::fs::write(&release, crate::support::release([1; 32]).to_string()).unwrap();
     let published = json(&run(&data, &["--json", "release", "publish", release.to_str().unwrap()]));
@@ -121,8 +122,18 @@ fn from_nothing_to_a_registered_device() {
     let audit = json(&run(&data, &["--json", "audit"]));
     let actions: Vec<_> = audit["items"].as_array().unwrap().iter().rev().collect();
     let actions: Vec<_> = actions.iter().map(|i| i["record"]["action"].as_str().unwrap()).collect();
-    let expected =
-        ["authority.create", "site.add", "api-key.create", "registry.register", "release.publish"];
+    let expected = [
+        "authority.create",
+        "site.add",
+        "api-key.create",
+        "registry.register",
+        "group.set",
+        "registry.move-group",
+        "group.remove",
+        "registry.move-group",
+        "group.remove",
+        "release.publish",
+    ];
     assert_eq!(actions, expected);
 
     assert_codes(&data);
@@ -131,6 +142,33 @@ fn from_nothing_to_a_registered_device() {
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert!(server.0.wait().unwrap().success());
     assert_eq!(run(&data, &["device", "list"]).status.code(), Some(4));
+}
+
+fn groups(data: &Path) {
+    let said = |arguments: &[&str]| {
+        let output = run(data, arguments);
+        let streams = [output.stdout, output.stderr].concat();
+        String::from_utf8(streams).unwrap()
+    };
+    let made = json(&run(data, &["--json", "group", "set", "lab", "--quote", "record"]));
+    assert_eq!(made["quote_policy"], "record");
+    let moved = json(&run(data, &["--json", "device", "move-group", "SN-1", "--to", "lab"]));
+    assert_eq!(moved["group"], "lab");
+    let listed = said(&["group", "list"]);
+    assert!(listed.contains("lab    record  1        demo"), "{listed}");
+    assert_eq!(said(&["group", "show", "lab"]), listed);
+    let shown = said(&["device", "show", "SN-1"]);
+    assert!(shown.contains("quote       record (of group lab)\ngroup       lab\n"), "{shown}");
+    let inside = json(&run(data, &["--json", "device", "list", "--group", "lab"]));
+    assert_eq!(inside["items"].as_array().unwrap().len(), 1);
+    let refused = said(&["group", "remove", "lab"]);
+    assert!(refused.contains("devices in it: 1"), "{refused}");
+    let shown = said(&["device", "move-group", "SN-1"]);
+    assert!(shown.contains("--to <GROUP>|--none"), "{shown}");
+    json(&run(data, &["--json", "device", "move-group", "SN-1", "--none"]));
+    let shown = said(&["device", "show", "SN-1"]);
+    assert!(shown.contains("quote       enforce (default)\n"), "{shown}");
+    assert_eq!(said(&["group", "remove", "lab"]), "lab  removed  demo\n");
 }
 
 fn assert_codes(data: &Path) {

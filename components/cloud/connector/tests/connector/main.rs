@@ -8,6 +8,7 @@ mod bad_input;
 mod command_line;
 mod device_api;
 mod enrolment;
+mod groups;
 mod import;
 mod listener;
 mod management;

@@ -10,6 +10,7 @@ mod devices;
 mod ek_cas;
 mod enrolments;
 mod events;
+mod groups;
 mod recovery;
 mod registration_secrets;
 mod releases;
@@ -38,7 +39,8 @@ use crate::files;
 use crate::recovery::{NewRecoveryKey, StoredRecoveryKey};
 use crate::registry::{
     Alert, CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, Digest,
-    EnrolmentRecord, Event, NewDevice, NewEvent, RegistrationSecret, Tenant,
+    EnrolmentRecord, Event, Group, GroupName, NewDevice, NewEvent, NewGroup, RegistrationSecret,
+    Tenant,
 };
 use crate::releases::Release;
 use crate::sites::Site;
@@ -168,6 +170,35 @@ impl Store for SqliteStore {
             let device = devices::change(db, &order)?;
             audit::insert(db, &audit)?;
             Ok(device)
+        })
+    }
+
+    fn put_group(&self, group: NewGroup, audit: AuditEntry) -> StoreFuture<'_, Group> {
+        self.write(move |db| {
+            let group = groups::put(db, &group)?;
+            audit::insert(db, &audit)?;
+            Ok(group)
+        })
+    }
+
+    fn group(&self, tenant: Tenant, name: GroupName) -> StoreFuture<'_, Group> {
+        self.read(move |db| groups::get(db, &tenant, &name))
+    }
+
+    fn groups(&self, tenant: Option<Tenant>) -> StoreFuture<'_, Vec<Group>> {
+        self.read(move |db| groups::list(db, tenant.as_ref()))
+    }
+
+    fn remove_group(
+        &self,
+        tenant: Tenant,
+        name: GroupName,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, Group> {
+        self.write(move |db| {
+            let removed = groups::remove(db, &tenant, &name)?;
+            audit::insert(db, &audit)?;
+            Ok(removed)
         })
     }
 
