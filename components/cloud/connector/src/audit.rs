@@ -70,6 +70,8 @@ acts! {
     Renew => "est.renew",
     /// A device used its first certificate.
     Activate => "registry.activate",
+    /// A device told of a boot.
+    ReportBoot => "device.boot",
     /// A device handed over its recovery keys.
     StoreRecoveryKey => "recovery.store",
     /// A recovery key was handed out, wrapped.

@@ -13,7 +13,7 @@ use super::{Client, Exit, events};
 use crate::management::types::{
     DeviceDetail, ImportedDevices, Items, MoveGroup, RebindDevice, RegisterDevice, RegisteredDevice,
 };
-use crate::registry::{Device, DeviceState, GroupName, Tenant};
+use crate::registry::{Device, DeviceState, GroupName, Printable, StoredBootReport, Tenant};
 
 /// Devices per request.
 const PAGE: usize = 1000;
@@ -230,7 +230,7 @@ fn overview(devices: &[Device]) -> String {
 }
 
 fn show(detail: &DeviceDetail) -> String {
-    let DeviceDetail { device, certificates, enrolments, events } = detail;
+    let DeviceDetail { device, boot, certificates, enrolments, events } = detail;
     let mut facts = vec![
         ["Edge ID", &device.edge_id].map(str::to_owned),
         ["state".to_owned(), device.state.to_string()],
@@ -259,6 +259,7 @@ fn show(detail: &DeviceDetail) -> String {
             facts.push(["deviation".to_owned(), deviation.clone()]);
         }
     }
+    facts.extend(boot.iter().flat_map(reported));
     if let Some(note) = &device.note {
         facts.push(["note".to_owned(), note.clone()]);
     }
@@ -284,6 +285,27 @@ fn show(detail: &DeviceDetail) -> String {
     text
 }
 
+/// What a device says of its boot; what it booted by its quote stands beside it.
+fn reported(boot: &StoredBootReport) -> Vec<[String; 2]> {
+    let StoredBootReport { report, received_at } = boot;
+    let (release, kernel) = (report.release.as_str(), report.kernel.as_str());
+    let boot_id = report.boot_id.as_str();
+    let said = format!("{release}, kernel {kernel}, boot {boot_id}, {}", moment(*received_at));
+    let mut facts = vec![["reported".to_owned(), said]];
+    let firmware = &report.firmware;
+    let parts = [&firmware.vendor, &firmware.version, &firmware.date];
+    let parts: Vec<&str> = parts.into_iter().flatten().map(Printable::as_str).collect();
+    if !parts.is_empty() {
+        facts.push(["firmware".to_owned(), parts.join(", ")]);
+    }
+    if let Some(loader) = &report.boot_loader {
+        facts.push(["boot loader".to_owned(), loader.as_str().to_owned()]);
+    }
+    let tpm = [&report.tpm.manufacturer, &report.tpm.vendor, &report.tpm.firmware];
+    facts.push(["TPM".to_owned(), tpm.map(Printable::as_str).join(", ")]);
+    facts
+}
+
 /// What an unknown quote leads to, and who says so.
 fn quote(device: &Device) -> String {
     let said_by = match (device.quote_mode, &device.group) {
@@ -296,4 +318,37 @@ fn quote(device: &Device) -> String {
 
 fn by(at: time::OffsetDateTime, who: &str) -> String {
     format!("{} by {who}", moment(at))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_boot_is_shown_with_what_the_device_told_of_it() {
+        let mut boot = serde_json::json!({
+            "boot_id": "0123456789abcdef0123456789abcdef",
+            "release": "0.1.0",
+            "kernel": "6.12.48",
+            "firmware": { "vendor": "EDK II", "date": "02/02/2025" },
+            "boot_loader": "systemd-boot 257",
+            "tpm": { "manufacturer": "IBM", "vendor": "SW TPM", "firmware": "8217.4131" },
+            "received_at": "2026-11-25T20:31:07Z",
+        });
+        let shown = |boot: &serde_json::Value| -> Vec<String> {
+            let facts = super::reported(&serde_json::from_value(boot.clone()).unwrap());
+            facts.into_iter().map(|[name, value]| format!("{name}: {value}")).collect()
+        };
+        let said = "0.1.0, kernel 6.12.48, boot 0123456789abcdef0123456789abcdef, \
+                    2026-11-25 20:31:07";
+        let reported = format!("reported: {said}");
+        let expected = [
+            reported.as_str(),
+            "firmware: EDK II, 02/02/2025",
+            "boot loader: systemd-boot 257",
+            "TPM: IBM, SW TPM, 8217.4131",
+        ];
+        assert_eq!(shown(&boot), expected);
+        boot["firmware"] = serde_json::json!({});
+        boot["boot_loader"] = serde_json::Value::Null;
+        assert_eq!(shown(&boot), [expected[0], expected[3]]);
+    }
 }

@@ -231,11 +231,12 @@ pub(super) async fn show(
     let events =
         EventFilter { device_id: Some(device.id), limit: EVENTS_SHOWN, ..EventFilter::default() };
     let failed = |e: StoreError| ErrorReply::of_store(&e, &id);
+    let boot = app.store.boot_report(device.id).await.map_err(failed)?;
     let certificates = app.store.certificates(device.id).await.map_err(failed)?;
     let mut enrolments = app.store.enrolments(device.id).await.map_err(failed)?;
     enrolments.truncate(ENROLMENTS_SHOWN);
     let events = app.store.events(events).await.map_err(failed)?;
-    Ok(Json(DeviceDetail { device, certificates, enrolments, events }))
+    Ok(Json(DeviceDetail { device, boot, certificates, enrolments, events }))
 }
 
 /// Declares a handler per change that has no arguments.

@@ -6,7 +6,7 @@ use crate::access::Role;
 use crate::ca::{CaCertificate, CaId, Roster};
 use crate::registry::{
     Approval, Binding, CertificateRecord, Device, Digest, EnrolmentRecord, Event, GroupName,
-    QuoteMode, Tenant,
+    QuoteMode, StoredBootReport, Tenant,
 };
 use crate::tokens::{Audience, Scope};
 
@@ -150,6 +150,9 @@ pub struct DeviceDetail {
     /// The device.
     #[serde(flatten)]
     pub device: Device,
+    /// What it said last of its boot.
+    #[serde(default)]
+    pub boot: Option<StoredBootReport>,
     /// Newest first.
     pub certificates: Vec<CertificateRecord>,
     /// Newest first.

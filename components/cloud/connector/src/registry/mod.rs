@@ -2,6 +2,7 @@
 
 mod admission;
 mod alert;
+mod boot;
 mod device;
 mod event;
 mod group;
@@ -14,6 +15,10 @@ mod tests;
 
 pub use admission::{Admission, Claim, Denial, admit};
 pub use alert::Alert;
+pub use boot::{
+    BootId, BootIdError, BootReport, Firmware, Printable, PrintableError, StoredBootReport,
+    TpmVersion,
+};
 pub use device::{
     Approval, Binding, CertificateRecord, Device, DeviceRef, EnrolmentRecord, NewDevice, ProvenTpm,
     QuoteMode, RegistrationSecret, WordError,

@@ -18,9 +18,9 @@ use crate::ca::{CaId, RevokedCertificate, Serial};
 use crate::ek_cas::EkCa;
 use crate::recovery::{NewRecoveryKey, StoredRecoveryKey};
 use crate::registry::{
-    Alert, CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, DeviceState, Digest,
-    EnrolmentRecord, Event, Group, GroupName, NewDevice, NewEvent, NewGroup, ProvenTpm,
-    RegistrationSecret, Severity, Tenant,
+    Alert, BootReport, CertificateRecord, CertificateStanding, Claim, Device, DeviceRef,
+    DeviceState, Digest, EnrolmentRecord, Event, Group, GroupName, NewDevice, NewEvent, NewGroup,
+    ProvenTpm, RegistrationSecret, Severity, StoredBootReport, Tenant,
 };
 use crate::releases::Release;
 use crate::sites::Site;
@@ -253,6 +253,19 @@ pub trait Store: Send + Sync + 'static {
     fn attestation_key(&self, device_id: Uuid) -> StoreFuture<'_, Option<Vec<u8>>>;
     /// Enrolments of a device, newest first.
     fn enrolments(&self, device_id: Uuid) -> StoreFuture<'_, Vec<EnrolmentRecord>>;
+
+    /// Puts what a device says of its boot in place of what it said before. The same again changes
+    /// nothing and records nothing. Of other firmware than before there is this event, with what
+    /// changed as its detail.
+    fn put_boot_report(
+        &self,
+        device_id: Uuid,
+        report: BootReport,
+        changed: NewEvent,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, ()>;
+    /// What a device said last of its boot.
+    fn boot_report(&self, device_id: Uuid) -> StoreFuture<'_, Option<StoredBootReport>>;
 
     /// Puts a device's recovery keys, oldest first, in place of those that it handed over before.
     /// The same again changes nothing and records nothing.

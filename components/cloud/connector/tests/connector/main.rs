@@ -5,6 +5,7 @@
 mod alerts;
 mod authority;
 mod bad_input;
+mod boot;
 mod command_line;
 mod device_api;
 mod enrolment;

@@ -4,6 +4,7 @@ mod alerts;
 mod api_keys;
 mod audiences;
 mod audit;
+mod boot_reports;
 mod certificates;
 mod columns;
 mod devices;
@@ -38,9 +39,9 @@ use crate::ek_cas::EkCa;
 use crate::files;
 use crate::recovery::{NewRecoveryKey, StoredRecoveryKey};
 use crate::registry::{
-    Alert, CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, Digest,
+    Alert, BootReport, CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, Digest,
     EnrolmentRecord, Event, Group, GroupName, NewDevice, NewEvent, NewGroup, RegistrationSecret,
-    Tenant,
+    StoredBootReport, Tenant,
 };
 use crate::releases::Release;
 use crate::sites::Site;
@@ -283,6 +284,30 @@ impl Store for SqliteStore {
 
     fn enrolments(&self, device_id: Uuid) -> StoreFuture<'_, Vec<EnrolmentRecord>> {
         self.read(move |db| enrolments::list(db, device_id))
+    }
+
+    fn put_boot_report(
+        &self,
+        device_id: Uuid,
+        report: BootReport,
+        changed: NewEvent,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, ()> {
+        self.write(move |db| {
+            let earlier = boot_reports::find(db, device_id)?.map(|stored| stored.report);
+            if earlier.as_ref() == Some(&report) {
+                return Ok(());
+            }
+            boot_reports::put(db, device_id, &report, changed.at)?;
+            if let Some(detail) = earlier.and_then(|earlier| report.changes_since(&earlier)) {
+                events::insert(db, &NewEvent { detail, ..changed })?;
+            }
+            audit::insert(db, &audit)
+        })
+    }
+
+    fn boot_report(&self, device_id: Uuid) -> StoreFuture<'_, Option<StoredBootReport>> {
+        self.read(move |db| boot_reports::find(db, device_id))
     }
 
     fn put_recovery_keys(
