@@ -1,50 +1,15 @@
 //! The program itself: first start, commands, exit codes, stop.
 
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::process::{program, serve, serve_with};
+
 const EK: &str = "abababababababababababababababababababababababababababababababab";
-
-/// A server in a process of its own; killed if a test fails.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn program(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-cloud"));
-    command.env("HOLDFAST_CLOUD_DATA", data);
-    command
-}
-
-fn serve(data: &Path) -> Process {
-    serve_with(data, &[])
-}
-
-fn serve_with(data: &Path, more: &[&str]) -> Process {
-    let any = "127.0.0.1:0";
-    let mut child = program(data)
-        .args(["serve", "--est-listen", any, "--device-listen", any, "--management-listen", any])
-        .args(more)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let ready = lines.by_ref().map(Result::unwrap).any(|line| line.contains(" serving "));
-    assert!(ready);
-    // The rest of the log must be read, or the server would block on a full pipe.
-    std::thread::spawn(move || lines.for_each(drop));
-    Process(child)
-}
 
 fn run(data: &Path, arguments: &[&str]) -> Output {
     program(data).args(arguments).output().unwrap()

@@ -11,6 +11,7 @@ mod device_api;
 mod enrolment;
 mod groups;
 mod import;
+mod killed;
 mod listener;
 mod management;
 mod numbered_checks;
