@@ -2,7 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -244,6 +245,49 @@ fn a_roll_over_needs_the_root_key_and_the_passphrases() {
         .map(|record| record["outcome"].clone())
         .collect();
     assert_eq!(outcomes, ["ok", "ok", "failed", "failed", "failed", "failed", "failed"]);
+}
+
+/// The server is stopped, so that it confirms nothing: a command waits for it for 30 s.
+#[test]
+fn a_command_that_waits_for_the_server_holds_no_other_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = serve(&data);
+    let signal = |name: &str| {
+        let pid = server.0.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    };
+    signal("-STOP");
+    let begun = Instant::now();
+    let roll = || {
+        let mut command = program(&data);
+        command.args(["--json", "ca", "roll-issuing"]).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let commands = [roll(), roll()];
+    let issuing = || {
+        let shown = json(&run(&data, &["--json", "ca", "show"]));
+        shown["cas"].as_array().unwrap().len() - 1
+    };
+    while issuing() < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the second command waits");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // But for one that takes away what the server may still sign with.
+    let shown = json(&run(&data, &["--json", "ca", "show"]));
+    let former = shown["cas"][3]["id"].as_str().unwrap().to_owned();
+    let mut retire = program(&data);
+    retire.args(["--json", "ca", "retire", &former]).stdout(Stdio::piped());
+    let retire = retire.spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(issuing(), 3);
+    signal("-CONT");
+    for command in commands.into_iter().chain([retire]) {
+        let changed = json(&command.wait_with_output().unwrap());
+        assert_eq!(changed["server"], "in-force");
+    }
+    assert_eq!(issuing(), 2);
+    let audit = json(&run(&data, &["--json", "audit"])).to_string();
+    assert_eq!(audit.matches("authority.roll-issuing").count(), 2);
 }
 
 #[test]
