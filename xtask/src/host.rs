@@ -58,6 +58,11 @@ pub const NEEDS: &[Need] = &[
     },
     Need { package: "git", file: "/usr/bin/git", purpose: "tells the time of the last commit" },
     Need { package: "openssl", file: "/usr/bin/openssl", purpose: "makes the build's keys" },
+    Need {
+        package: "strace",
+        file: "/usr/bin/strace",
+        purpose: "kills the connector at its disk operations",
+    },
     Need { package: "swtpm", file: "/usr/bin/swtpm", purpose: "the device's TPM" },
     Need {
         package: "swtpm-tools",

@@ -58,12 +58,20 @@ acts! {
     Rebind => "registry.rebind",
     /// The firmware state of the next enrolment is taken for the right one.
     ForgetFirmware => "registry.forget-firmware",
+    /// A device was put into a group, or out of one.
+    MoveGroup => "registry.move-group",
+    /// A group was made or replaced.
+    SetGroup => "group.set",
+    /// A group was removed.
+    RemoveGroup => "group.remove",
     /// A device asked for a certificate.
     Enrol => "est.enrol",
     /// A device asked for its next certificate with the one it has.
     Renew => "est.renew",
     /// A device used its first certificate.
     Activate => "registry.activate",
+    /// A device told of a boot.
+    ReportBoot => "device.boot",
     /// A device handed over its recovery keys.
     StoreRecoveryKey => "recovery.store",
     /// A recovery key was handed out, wrapped.

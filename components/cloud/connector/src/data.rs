@@ -4,7 +4,6 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use holdfast_attestation::hash::sha256;
 use holdfast_audit_log::Actor;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -127,12 +126,15 @@ impl DataFolder {
     ) -> Result<(Authority, SqliteStore), DataError> {
         self.create()?;
         let _alone = self.lock_authority()?;
-        let (authority, is_new) = Authority::open_or_create(&self.0.join("ca"), passphrases, now)?;
         let store = self.open_store()?;
-        if is_new {
-            let root = hex::encode(sha256(&[authority.root()]));
+        let ca = self.authority();
+        if !ca.exists() {
+            // The record stands before the authority does: a crash between the two leaves a record
+            // too many, never an authority without one.
+            let root = ca.prepare(passphrases, now)?.sha256();
             let operation = Operation::new(now, Actor::system(), Act::CreateAuthority, &root);
             store.record_audit(operation.done()).await?;
+            ca.establish()?;
             tracing::info!(root_sha256 = root, "made a certificate authority");
             tracing::warn!(
                 file = %self.0.join("ca/root.key").display(),
@@ -140,6 +142,7 @@ impl DataFolder {
                 "the root's key is not needed to serve: move it off this machine"
             );
         }
+        let (authority, _) = Authority::open_or_create(&self.0.join("ca"), passphrases, now)?;
         Ok((authority, store))
     }
 

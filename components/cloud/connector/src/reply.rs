@@ -173,6 +173,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let id = request_id(request.extensions());
         expect_media_type(request.headers(), "application/json", &id)?;
         let bytes = body_bytes(request, state).await?;
+        // For serde the list of its fields is a structure as well.
+        if bytes.trim_ascii_start().starts_with(b"[") {
+            let detail = "the body is not as expected: it is a list, not an object".to_owned();
+            return Err(ErrorReply::malformed(detail, &id));
+        }
         serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(|e| ErrorReply::malformed(format!("the body is not as expected: {e}"), &id))

@@ -96,17 +96,22 @@ pub struct Server {
     _lock: File,
 }
 
+/// A peer that reads nothing for so long is gone, or wants to hold what the server has.
+const WRITE: Duration = Duration::from_secs(60);
 /// Devices keep a connection for their next request; a TPM signs a few times per second only.
-const DEVICE_TIMEOUTS: Timeouts =
-    Timeouts { handshake: Duration::from_secs(20), idle: Duration::from_secs(20 * 60) };
+const DEVICE_TIMEOUTS: Timeouts = Timeouts {
+    handshake: Duration::from_secs(20),
+    idle: Duration::from_secs(20 * 60),
+    write: WRITE,
+};
 /// The TPM works between the two requests of an enrolment, for some seconds on slow chips.
 const EST_TIMEOUTS: Timeouts =
-    Timeouts { handshake: Duration::from_secs(20), idle: Duration::from_secs(120) };
+    Timeouts { handshake: Duration::from_secs(20), idle: Duration::from_secs(120), write: WRITE };
 const MANAGEMENT_TIMEOUTS: Timeouts =
-    Timeouts { handshake: Duration::from_secs(10), idle: Duration::from_secs(60) };
+    Timeouts { handshake: Duration::from_secs(10), idle: Duration::from_secs(60), write: WRITE };
 /// Who fetches a list has no reason to stay.
 const PUBLIC_TIMEOUTS: Timeouts =
-    Timeouts { handshake: Duration::from_secs(10), idle: Duration::from_secs(30) };
+    Timeouts { handshake: Duration::from_secs(10), idle: Duration::from_secs(30), write: WRITE };
 
 impl Server {
     /// Opens the data folder, or makes it, and listens.

@@ -31,9 +31,24 @@ impl CaFolder {
         self.0.is_dir()
     }
 
-    /// Makes root and issuing CA in a folder of another name first, so that a crash leaves none.
+    /// Makes root and issuing CA.
     pub fn create(&self, passphrases: &Passphrases, now: OffsetDateTime) -> Result<(), CaError> {
-        let unfinished = Self(self.0.with_extension("unfinished"));
+        self.prepare(passphrases, now)?;
+        self.establish()
+    }
+
+    fn unfinished(&self) -> Self {
+        Self(self.0.with_extension("unfinished"))
+    }
+
+    /// Makes root and issuing CA in a folder of another name, so that a crash leaves none; gives
+    /// the root.
+    pub fn prepare(
+        &self,
+        passphrases: &Passphrases,
+        now: OffsetDateTime,
+    ) -> Result<CaCertificate, CaError> {
+        let unfinished = self.unfinished();
         files::remove_folder(&unfinished.0)?;
         files::create_private_folder(&unfinished.0)?;
         let new = roll_over::create(now)?;
@@ -44,7 +59,12 @@ impl CaFolder {
             passphrases.issuing.as_ref(),
         )?;
         unfinished.commit(&new.roster)?;
-        Ok(files::rename(&unfinished.0, &self.0)?)
+        Ok(new.roster.root.certificate)
+    }
+
+    /// Puts in force what was prepared.
+    pub fn establish(&self) -> Result<(), CaError> {
+        Ok(files::rename(&self.unfinished().0, &self.0)?)
     }
 
     /// The roster.

@@ -11,7 +11,9 @@ use crate::access::Role;
 use crate::ca::{CaId, PublicUrl};
 use crate::data::DataFolder;
 use crate::files;
-use crate::registry::{Approval, Binding, DeviceState, Digest, QuoteMode, Severity, Tenant};
+use crate::registry::{
+    Approval, Binding, DeviceState, Digest, GroupName, QuoteMode, Severity, Tenant,
+};
 use crate::tokens::{Audience, Scope};
 
 const EXAMPLES: &str = "\
@@ -115,6 +117,9 @@ pub(super) enum Command {
     /// Devices.
     #[command(subcommand)]
     Device(Device),
+    /// Groups of devices: what is said of several at once.
+    #[command(subcommand)]
+    Group(Group),
     /// Recovery keys: what opens a device's disk when its TPM does not.
     #[command(subcommand)]
     Recovery(Recovery),
@@ -343,9 +348,13 @@ pub(super) enum Device {
         /// else auto.
         #[arg(long)]
         approval: Option<ApprovalArgument>,
-        /// What to do about a boot that matches no release.
-        #[arg(long, default_value = "enforce")]
-        quote: QuoteArgument,
+        /// What to do about a boot that matches no release; what its group says, else enforce,
+        /// unless given.
+        #[arg(long)]
+        quote: Option<QuoteArgument>,
+        /// The group to put it into.
+        #[arg(long)]
+        group: Option<GroupName>,
         /// Your own words.
         #[arg(long)]
         note: Option<String>,
@@ -358,6 +367,9 @@ pub(super) enum Device {
         /// Only in this state.
         #[arg(long)]
         state: Option<DeviceState>,
+        /// Only in a group of this name.
+        #[arg(long)]
+        group: Option<GroupName>,
     },
     /// List the devices that wait for approval.
     Pending {
@@ -400,6 +412,63 @@ pub(super) enum Device {
     /// Take the firmware state (PCR 7) of the next enrolment for the right one, after a firmware
     /// update or a change of Secure Boot keys.
     ForgetFirmware(DeviceName),
+    /// Put a device into another group of its tenant, or into none.
+    #[command(group(clap::ArgGroup::new("where").required(true)))]
+    MoveGroup {
+        #[command(flatten)]
+        device: DeviceName,
+        /// The group.
+        #[arg(long, value_name = "GROUP", group = "where")]
+        to: Option<GroupName>,
+        /// Into no group.
+        #[arg(long, group = "where")]
+        none: bool,
+    },
+}
+
+const GROUP: &str = "\
+What check 9 of an enrolment does about a boot that matches no release: what the device's own
+registration says (device register --quote), else what its group says, else enforce.
+
+  enforce  no certificate
+  record   a certificate; what deviates stands in the enrolment and in an event";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Group {
+    /// Make a group, or replace what it says; its devices stay in it.
+    #[command(after_long_help = GROUP)]
+    Set {
+        /// a-z, 0-9 and hyphens.
+        name: GroupName,
+        /// What to do about a boot that matches no release.
+        #[arg(long)]
+        quote: QuoteArgument,
+        /// Owner; may be left out while there is one tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
+    },
+    /// List the groups.
+    List {
+        /// Only of this tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
+    },
+    /// Show a group.
+    Show {
+        /// Its name.
+        name: GroupName,
+        /// Owner; may be left out while there is one tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
+    },
+    /// Remove a group that no device is in.
+    Remove {
+        /// Its name.
+        name: GroupName,
+        /// Owner; may be left out while there is one tenant.
+        #[arg(long)]
+        tenant: Option<Tenant>,
+    },
 }
 
 const IMPORT: &str = "\
@@ -410,8 +479,8 @@ The first line names the columns, separated by commas; each further line is a de
   SN-0002,7b1a55a7ff2e60c4be1dd0a0f7a0a5d40a0c30a37e1c8bb0dc6d9d2d2f9c8e11,
 
 Column edge_id must be there; binding (ek_sha256, ek_ca, pairing_code, plain_est), ek_sha256,
-approval (auto, manual), quote_mode (enforce, record), not_after (2027-01-31T00:00:00Z), note and
-tenant may be. An empty field is one that is left out. Pairing codes and enrolment secrets are
+approval (auto, manual), quote_mode (enforce, record), group, not_after (2027-01-31T00:00:00Z), note
+and tenant may be. An empty field is one that is left out. Pairing codes and enrolment secrets are
 printed, as a table again; the server shows them this once.";
 
 const REGISTER: &str = "\

@@ -71,6 +71,9 @@ pub(super) async fn run(
         arguments::Ca::Retire { id, force, root_key, root_passphrase_file } => {
             let mut change = Change::begin(folder, Act::RetireAuthority).await?;
             change.target = id;
+            // A server that still signs with what is retired would issue what nobody accepts: one
+            // that has not taken the last change over yet is waited for.
+            wait_for_server(&change.folder, &change.ca).await;
             let key = retirement_key(root_key.as_deref(), root_passphrase_file.as_deref());
             let work = match key {
                 Ok(key) => retirement(&change, key, force).await,
@@ -142,7 +145,7 @@ fn overview(authority: &AuthorityDetail) -> String {
     table(["ID", "KIND", "NAME", "UNTIL", "SUPERSEDED", "SHA256"], &rows)
 }
 
-/// A change of the authority, alone with its folder until it ends.
+/// A change of the authority, alone with its folder until it is in force.
 struct Change {
     folder: DataFolder,
     ca: CaFolder,
@@ -153,7 +156,7 @@ struct Change {
     now: OffsetDateTime,
     /// What is to be changed.
     target: CaId,
-    _alone: File,
+    alone: File,
 }
 
 /// What is to be in force.
@@ -178,7 +181,7 @@ impl Change {
         let roster = ca.roster().map_err(failed)?;
         let target = roster.root.certificate.id().clone();
         let actor = Actor::user(uid);
-        Ok(Self { folder, ca, roster, store, act, actor, now, target, _alone: alone })
+        Ok(Self { folder, ca, roster, store, act, actor, now, target, alone })
     }
 
     fn operation(&self, target: &CaId) -> Operation {
@@ -215,30 +218,36 @@ impl Change {
             self.ca.remove_key(ca).map_err(failed)?;
         }
         let authority = AuthorityDetail::from(&work.roster);
-        let server = self.wait_for_server(&authority).await;
+        // What follows only reads; the next command need not wait for it.
+        let Self { folder, ca, store, alone, .. } = self;
+        drop((alone, store));
+        let server = wait_for_server(&folder, &ca).await;
         Ok(Changed { authority, server, new_root_key })
     }
+}
 
-    async fn wait_for_server(&self, wanted: &AuthorityDetail) -> ServerState {
-        if !self.folder.is_served() {
-            return ServerState::NotRunning;
-        }
-        let deadline = Instant::now() + TAKE_OVER;
-        while Instant::now() < deadline {
-            if self.asks_server().await.is_some_and(|found| same(&found, wanted)) {
-                return ServerState::InForce;
-            }
-            sleep(LOOK_EVERY).await;
-        }
-        ServerState::NotConfirmed
+/// Until the server uses what is in the folder: this change, and those that came after it.
+async fn wait_for_server(folder: &DataFolder, ca: &CaFolder) -> ServerState {
+    if !folder.is_served() {
+        return ServerState::NotRunning;
     }
+    let deadline = Instant::now() + TAKE_OVER;
+    while Instant::now() < deadline {
+        let wanted = ca.roster().ok().map(|roster| AuthorityDetail::from(&roster));
+        let found = asks_server(folder).await;
+        if found.zip(wanted).is_some_and(|(found, wanted)| same(&found, &wanted)) {
+            return ServerState::InForce;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    ServerState::NotConfirmed
+}
 
-    async fn asks_server(&self) -> Option<AuthorityDetail> {
-        let url = arguments::local_url(self.folder.read_endpoints().ok()?.management);
-        let roots = files::read(&self.folder.root_certificate()).ok()?;
-        let key = files::read_text(&self.folder.admin_key()).ok()?;
-        Client::new(&url, &roots, &key).ok()?.get("/api/v1/authority").await.ok()
-    }
+async fn asks_server(folder: &DataFolder) -> Option<AuthorityDetail> {
+    let url = arguments::local_url(folder.read_endpoints().ok()?.management);
+    let roots = files::read(&folder.root_certificate()).ok()?;
+    let key = files::read_text(&folder.admin_key()).ok()?;
+    Client::new(&url, &roots, &key).ok()?.get("/api/v1/authority").await.ok()
 }
 
 fn same(found: &AuthorityDetail, wanted: &AuthorityDetail) -> bool {

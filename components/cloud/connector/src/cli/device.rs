@@ -11,9 +11,9 @@ use super::arguments::{self, Connection, DeviceName};
 use super::output::{Output, moment, optional_moment, table};
 use super::{Client, Exit, events};
 use crate::management::types::{
-    DeviceDetail, ImportedDevices, Items, RebindDevice, RegisterDevice, RegisteredDevice,
+    DeviceDetail, ImportedDevices, Items, MoveGroup, RebindDevice, RegisterDevice, RegisteredDevice,
 };
-use crate::registry::{Device, DeviceState, Tenant};
+use crate::registry::{Device, DeviceState, GroupName, Printable, StoredBootReport, Tenant};
 
 /// Devices per request.
 const PAGE: usize = 1000;
@@ -26,7 +26,7 @@ pub(super) async fn run(
     use arguments::Device as Verb;
     let client = connection.client()?;
     match command {
-        Verb::Register { edge_id, binding, enrol_within, tenant, approval, quote, note } => {
+        Verb::Register { edge_id, binding, enrol_within, tenant, approval, quote, group, note } => {
             let life = enrol_within.map(|days| time::Duration::days(days.into()));
             let body = RegisterDevice {
                 tenant,
@@ -35,7 +35,8 @@ pub(super) async fn run(
                 ek_sha256: binding.ek_sha256,
                 not_after: life.map(|life| arguments::now() + life),
                 approval: approval.map(Into::into),
-                quote_mode: quote.into(),
+                quote_mode: quote.map(Into::into),
+                group,
                 note,
             };
             let device: RegisteredDevice = client.post("/api/v1/devices", &body).await?;
@@ -54,12 +55,13 @@ pub(super) async fn run(
             output.note(&summary_of_import(&imported));
             Ok(())
         }
-        Verb::List { tenant, state } => {
-            let devices = list(&client, tenant.as_ref(), state).await?;
+        Verb::List { tenant, state, group } => {
+            let devices = list(&client, tenant.as_ref(), state, group.as_ref()).await?;
             output.result(&devices, |devices| overview(&devices.items))
         }
         Verb::Pending { tenant } => {
-            let devices = list(&client, tenant.as_ref(), Some(DeviceState::Pending)).await?;
+            let state = Some(DeviceState::Pending);
+            let devices = list(&client, tenant.as_ref(), state, None).await?;
             output.result(&devices, |devices| waiting(&devices.items))
         }
         Verb::Show(name) => {
@@ -74,6 +76,9 @@ pub(super) async fn run(
         Verb::ForgetFirmware(name) => change(&client, output, &name, "/forget-firmware", &()).await,
         Verb::Rebind { device, ek_sha256 } => {
             change(&client, output, &device, "/rebind", &RebindDevice { ek_sha256 }).await
+        }
+        Verb::MoveGroup { device, to, none: _ } => {
+            change(&client, output, &device, "/move-group", &MoveGroup { group: to }).await
         }
     }
 }
@@ -125,6 +130,7 @@ async fn list(
     client: &Client,
     tenant: Option<&Tenant>,
     state: Option<DeviceState>,
+    group: Option<&GroupName>,
 ) -> Result<Items<Device>, Exit> {
     let mut all = Vec::new();
     loop {
@@ -135,6 +141,9 @@ async fn list(
         }
         if let Some(state) = state {
             let _ = write!(query, "&state={state}");
+        }
+        if let Some(group) = group {
+            let _ = write!(query, "&group={group}");
         }
         if let Some(last) = all.last().map(|device: &Device| device.id) {
             let _ = write!(query, "&after={last}");
@@ -221,7 +230,7 @@ fn overview(devices: &[Device]) -> String {
 }
 
 fn show(detail: &DeviceDetail) -> String {
-    let DeviceDetail { device, certificates, enrolments, events } = detail;
+    let DeviceDetail { device, boot, certificates, enrolments, events } = detail;
     let mut facts = vec![
         ["Edge ID", &device.edge_id].map(str::to_owned),
         ["state".to_owned(), device.state.to_string()],
@@ -232,7 +241,11 @@ fn show(detail: &DeviceDetail) -> String {
         ["registered".to_owned(), by(device.registered_at, &device.registered_by)],
         ["changed".to_owned(), by(device.changed_at, &device.changed_by)],
         ["last seen".to_owned(), optional_moment(device.last_seen_at)],
+        ["quote".to_owned(), quote(device)],
     ];
+    if let Some(group) = &device.group {
+        facts.push(["group".to_owned(), group.to_string()]);
+    }
     if let Some(not_after) = device.not_after {
         facts.push(["enrol by".to_owned(), moment(not_after)]);
     }
@@ -242,7 +255,11 @@ fn show(detail: &DeviceDetail) -> String {
     if let Some(enrolment) = enrolments.first() {
         let release = enrolment.release.clone().unwrap_or_else(|| "unknown".to_owned());
         facts.push(["booted".to_owned(), release]);
+        if let Some(deviation) = &enrolment.deviation {
+            facts.push(["deviation".to_owned(), deviation.clone()]);
+        }
     }
+    facts.extend(boot.iter().flat_map(reported));
     if let Some(note) = &device.note {
         facts.push(["note".to_owned(), note.clone()]);
     }
@@ -268,6 +285,70 @@ fn show(detail: &DeviceDetail) -> String {
     text
 }
 
+/// What a device says of its boot; what it booted by its quote stands beside it.
+fn reported(boot: &StoredBootReport) -> Vec<[String; 2]> {
+    let StoredBootReport { report, received_at } = boot;
+    let (release, kernel) = (report.release.as_str(), report.kernel.as_str());
+    let boot_id = report.boot_id.as_str();
+    let said = format!("{release}, kernel {kernel}, boot {boot_id}, {}", moment(*received_at));
+    let mut facts = vec![["reported".to_owned(), said]];
+    let firmware = &report.firmware;
+    let parts = [&firmware.vendor, &firmware.version, &firmware.date];
+    let parts: Vec<&str> = parts.into_iter().flatten().map(Printable::as_str).collect();
+    if !parts.is_empty() {
+        facts.push(["firmware".to_owned(), parts.join(", ")]);
+    }
+    if let Some(loader) = &report.boot_loader {
+        facts.push(["boot loader".to_owned(), loader.as_str().to_owned()]);
+    }
+    let tpm = [&report.tpm.manufacturer, &report.tpm.vendor, &report.tpm.firmware];
+    facts.push(["TPM".to_owned(), tpm.map(Printable::as_str).join(", ")]);
+    facts
+}
+
+/// What an unknown quote leads to, and who says so.
+fn quote(device: &Device) -> String {
+    let said_by = match (device.quote_mode, &device.group) {
+        (Some(_), _) => "the device's own".to_owned(),
+        (None, Some(group)) => format!("of group {group}"),
+        (None, None) => "default".to_owned(),
+    };
+    format!("{} ({said_by})", device.quote_policy.as_str())
+}
+
 fn by(at: time::OffsetDateTime, who: &str) -> String {
     format!("{} by {who}", moment(at))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_boot_is_shown_with_what_the_device_told_of_it() {
+        let mut boot = serde_json::json!({
+            "boot_id": "0123456789abcdef0123456789abcdef",
+            "release": "0.1.0",
+            "kernel": "6.12.48",
+            "firmware": { "vendor": "EDK II", "date": "02/02/2025" },
+            "boot_loader": "systemd-boot 257",
+            "tpm": { "manufacturer": "IBM", "vendor": "SW TPM", "firmware": "8217.4131" },
+            "received_at": "2026-11-25T20:31:07Z",
+        });
+        let shown = |boot: &serde_json::Value| -> Vec<String> {
+            let facts = super::reported(&serde_json::from_value(boot.clone()).unwrap());
+            facts.into_iter().map(|[name, value]| format!("{name}: {value}")).collect()
+        };
+        let said = "0.1.0, kernel 6.12.48, boot 0123456789abcdef0123456789abcdef, \
+                    2026-11-25 20:31:07";
+        let reported = format!("reported: {said}");
+        let expected = [
+            reported.as_str(),
+            "firmware: EDK II, 02/02/2025",
+            "boot loader: systemd-boot 257",
+            "TPM: IBM, SW TPM, 8217.4131",
+        ];
+        assert_eq!(shown(&boot), expected);
+        boot["firmware"] = serde_json::json!({});
+        boot["boot_loader"] = serde_json::Value::Null;
+        assert_eq!(shown(&boot), [expected[0], expected[3]]);
+    }
 }

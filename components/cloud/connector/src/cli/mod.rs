@@ -9,6 +9,7 @@ mod device;
 mod ek_ca;
 mod events;
 mod exit;
+mod group;
 mod key;
 mod output;
 mod recovery;
@@ -36,6 +37,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Site(command) => site::run(command, &connection, &output).await,
         Command::Release(command) => release::run(command, &connection, &output).await,
         Command::Device(command) => device::run(command, &connection, &output).await,
+        Command::Group(command) => group::run(command, &connection, &output).await,
         Command::Recovery(command) => recovery::run(command, &connection, &output).await,
         Command::EkCa(command) => ek_ca::run(command, &connection, &output).await,
         Command::Alert(command) => alert::run(command, &connection, &output).await,

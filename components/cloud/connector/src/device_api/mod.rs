@@ -1,6 +1,7 @@
 //! The device API: mutual TLS only, and the device's state is looked up at every request.
 
 mod authenticate;
+mod boot;
 mod recovery;
 mod self_;
 mod token;
@@ -21,12 +22,13 @@ use crate::{management, reply};
 const BODY_LIMIT: usize = 64 * 1024;
 
 const SELF: &str = "/api/v1/device/self";
+const BOOT: &str = "/api/v1/device/boot";
 const RECOVERY_KEY: &str = "/api/v1/device/recovery-key";
 const TOKEN: &str = "/api/v1/device/token";
 
 /// Methods and paths of the device API, for the API's description.
-pub const ROUTES: [(&str, &str); 4] =
-    [("get", SELF), ("put", RECOVERY_KEY), ("post", TOKEN), ("get", JWKS_PATH)];
+pub const ROUTES: [(&str, &str); 5] =
+    [("get", SELF), ("put", BOOT), ("put", RECOVERY_KEY), ("post", TOKEN), ("get", JWKS_PATH)];
 
 /// The listener's routes.
 pub fn router(app: &App) -> Router {
@@ -34,6 +36,7 @@ pub fn router(app: &App) -> Router {
     Router::new()
         .route(SELF, get(self_::show))
         .route(RECOVERY_KEY, put(recovery::put))
+        .merge(boot::router())
         .merge(token::router())
         .route(JWKS_PATH, get(management::jwks))
         .fallback(reply::not_found)

@@ -31,7 +31,7 @@ impl Expectation {
             releases,
             sites: app.store.sites(Some(device.tenant.clone())).await?,
             recorded_secure_boot_pcr: device.pcr7.map(|digest| digest.0),
-            policy: match device.quote_mode {
+            policy: match device.quote_policy {
                 QuoteMode::Enforce => QuotePolicy::Enforce,
                 QuoteMode::Record => QuotePolicy::Record,
             },

@@ -12,11 +12,14 @@ use holdfast_attestation::pairing::PairingCode;
 use time::{Duration, OffsetDateTime};
 
 use super::Caller;
-use super::types::{DeviceDetail, Items, RebindDevice, RegisterDevice, RegisteredDevice};
+use super::types::{
+    DeviceDetail, Items, MoveGroup, RebindDevice, RegisterDevice, RegisteredDevice,
+};
 use crate::app::App;
 use crate::audit::{Act, Operation};
 use crate::registry::{
-    Binding, Device, DeviceRef, DeviceState, Digest, NewDevice, RegistrationSecret, Tenant,
+    Binding, Device, DeviceRef, DeviceState, Digest, GroupName, NewDevice, RegistrationSecret,
+    Tenant,
 };
 use crate::reply::{Body, ErrorReply, Parameters, RequestId};
 use crate::store::{ChangeOrder, DeviceChange, DeviceFilter, EventFilter, StoreError};
@@ -33,6 +36,7 @@ const SECRET_LIFE: Duration = Duration::days(7);
 pub(super) struct ListParameters {
     tenant: Option<Tenant>,
     state: Option<DeviceState>,
+    group: Option<GroupName>,
     after: Option<Uuid>,
     limit: Option<u32>,
 }
@@ -45,6 +49,7 @@ pub(super) async fn list(
     let filter = DeviceFilter {
         tenant: wanted.tenant,
         state: wanted.state,
+        group: wanted.group,
         after: wanted.after,
         limit: wanted.limit.unwrap_or(PAGE).min(PAGE),
     };
@@ -108,6 +113,7 @@ impl Registration {
             not_after: means.not_after,
             approval: wanted.approval.unwrap_or_else(|| wanted.binding.default_approval()),
             quote_mode: wanted.quote_mode,
+            group: wanted.group,
             note: wanted.note,
             at: now,
             by: by.to_owned(),
@@ -225,11 +231,12 @@ pub(super) async fn show(
     let events =
         EventFilter { device_id: Some(device.id), limit: EVENTS_SHOWN, ..EventFilter::default() };
     let failed = |e: StoreError| ErrorReply::of_store(&e, &id);
+    let boot = app.store.boot_report(device.id).await.map_err(failed)?;
     let certificates = app.store.certificates(device.id).await.map_err(failed)?;
     let mut enrolments = app.store.enrolments(device.id).await.map_err(failed)?;
     enrolments.truncate(ENROLMENTS_SHOWN);
     let events = app.store.events(events).await.map_err(failed)?;
-    Ok(Json(DeviceDetail { device, certificates, enrolments, events }))
+    Ok(Json(DeviceDetail { device, boot, certificates, enrolments, events }))
 }
 
 /// Declares a handler per change that has no arguments.
@@ -269,6 +276,18 @@ pub(super) async fn rebind(
     change(&app, &id, &caller, &device, Act::Rebind, DeviceChange::Rebind(body.ek_sha256)).await
 }
 
+pub(super) async fn move_group(
+    State(app): State<App>,
+    id: RequestId,
+    caller: Caller,
+    Path(name): Path<String>,
+    Parameters(wanted): Parameters<DeviceParameters>,
+    Body(body): Body<MoveGroup>,
+) -> Result<Json<Device>, ErrorReply> {
+    let device = find(&app, &name, wanted.tenant, &id).await?;
+    change(&app, &id, &caller, &device, Act::MoveGroup, DeviceChange::MoveGroup(body.group)).await
+}
+
 async fn change(
     app: &App,
     id: &RequestId,
@@ -280,8 +299,13 @@ async fn change(
     let now = app.now();
     let mut operation = Operation::new(now, caller.actor(), act, &device.edge_id)
         .with_device(device.id, &device.tenant);
-    if let DeviceChange::Rebind(ek_sha256) = &change {
-        operation = operation.with_arguments(&[&ek_sha256.0]);
+    match &change {
+        DeviceChange::Rebind(ek_sha256) => operation = operation.with_arguments(&[&ek_sha256.0]),
+        DeviceChange::MoveGroup(group) => {
+            let name = group.as_ref().map_or("", GroupName::as_str);
+            operation = operation.with_arguments(&[name.as_bytes()]);
+        }
+        _ => {}
     }
     let order = ChangeOrder { device_id: device.id, change, at: now, by: caller.name.clone() };
     let changed = app.store.change(order, operation.done()).await;

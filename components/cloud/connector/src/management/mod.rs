@@ -9,6 +9,7 @@ mod authority;
 mod devices;
 mod ek_cas;
 mod events;
+mod groups;
 mod health;
 mod import;
 mod recovery;

@@ -6,8 +6,8 @@ use axum::routing::{MethodRouter, get, post};
 use http::Method;
 
 use super::{
-    alerts, api_keys, audit_records, auth, authority, devices, ek_cas, events, health, import,
-    recovery, releases, sites, tokens,
+    alerts, api_keys, audit_records, auth, authority, devices, ek_cas, events, groups, health,
+    import, recovery, releases, sites, tokens,
 };
 use crate::access::Role;
 use crate::app::App;
@@ -47,12 +47,14 @@ impl Route {
 
 /// Every operation.
 pub fn routes() -> Vec<Route> {
+    let mut all = device_routes();
+    all.extend(other_routes());
+    all
+}
+
+fn device_routes() -> Vec<Route> {
     use Role::{Admin, Operator};
     vec![
-        Route::open("/healthz", get(health::alive)),
-        Route::open("/readyz", get(health::ready)),
-        Route::open("/api/v1/openapi.yaml", get(health::openapi)),
-        Route::read("/api/v1/authority", get(authority::show)),
         Route::read("/api/v1/devices", get(devices::list)),
         Route::change(Operator, Act::Register, "/api/v1/devices", post(devices::register)),
         device_change(
@@ -72,6 +74,20 @@ pub fn routes() -> Vec<Route> {
             "/api/v1/devices/{device}/forget-firmware",
             post(devices::forget_firmware),
         ),
+        device_change(
+            Act::MoveGroup,
+            "/api/v1/devices/{device}/move-group",
+            post(devices::move_group),
+        ),
+        Route::read("/api/v1/groups", get(groups::list)),
+        Route::change(Admin, Act::SetGroup, "/api/v1/groups", post(groups::put)),
+        Route::read("/api/v1/groups/{group}", get(groups::show)),
+        Route::change(
+            Admin,
+            Act::RemoveGroup,
+            "/api/v1/groups/{group}/remove",
+            post(groups::remove),
+        ),
         Route::read("/api/v1/recovery-keys", get(recovery::list)),
         Route::read("/api/v1/devices/{device}/recovery-key", get(recovery::show)),
         device_change(
@@ -79,6 +95,16 @@ pub fn routes() -> Vec<Route> {
             "/api/v1/devices/{device}/recovery-key/export",
             post(recovery::export),
         ),
+    ]
+}
+
+fn other_routes() -> Vec<Route> {
+    use Role::{Admin, Operator};
+    vec![
+        Route::open("/healthz", get(health::alive)),
+        Route::open("/readyz", get(health::ready)),
+        Route::open("/api/v1/openapi.yaml", get(health::openapi)),
+        Route::read("/api/v1/authority", get(authority::show)),
         Route::read("/api/v1/releases", get(releases::list)),
         Route::change(Admin, Act::PublishRelease, "/api/v1/releases", post(releases::publish)),
         Route::change(

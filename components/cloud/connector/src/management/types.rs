@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::access::Role;
 use crate::ca::{CaCertificate, CaId, Roster};
 use crate::registry::{
-    Approval, Binding, CertificateRecord, Device, Digest, EnrolmentRecord, Event, QuoteMode, Tenant,
+    Approval, Binding, CertificateRecord, Device, Digest, EnrolmentRecord, Event, GroupName,
+    QuoteMode, StoredBootReport, Tenant,
 };
 use crate::tokens::{Audience, Scope};
 
@@ -41,9 +42,12 @@ pub struct RegisterDevice {
     /// Who lets it in; an operator with binding `ek_ca`, else its proof is enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
-    /// What an unknown quote leads to.
-    #[serde(default)]
-    pub quote_mode: QuoteMode,
+    /// What an unknown quote leads to, whatever the group says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote_mode: Option<QuoteMode>,
+    /// The group that it is in, of its tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
     /// The operator's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -118,12 +122,37 @@ pub struct RebindDevice {
     pub ek_sha256: Digest,
 }
 
+/// Puts a device into a group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MoveGroup {
+    /// The group, of the device's tenant; none: into no group.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub group: Option<GroupName>,
+}
+
+/// Makes a group, or puts it in place of the one of its name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PutGroup {
+    /// Owner of its devices; may be left out while there is one tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
+    /// Unique within the tenant.
+    pub name: GroupName,
+    /// What an unknown quote of its devices leads to.
+    pub quote_policy: QuoteMode,
+}
+
 /// A device with all that an operator wants to see at once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeviceDetail {
     /// The device.
     #[serde(flatten)]
     pub device: Device,
+    /// What it said last of its boot.
+    #[serde(default)]
+    pub boot: Option<StoredBootReport>,
     /// Newest first.
     pub certificates: Vec<CertificateRecord>,
     /// Newest first.

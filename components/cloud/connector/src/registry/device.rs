@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{DeviceState, Digest, Tenant};
+use super::{DeviceState, Digest, GroupName, Tenant};
 use crate::ca::Serial;
 
 /// Who lets a registered device in.
@@ -111,6 +111,12 @@ impl Approval {
 }
 
 impl QuoteMode {
+    /// What is in force: what the device's registration says, else what its group says, else
+    /// [`Self::Enforce`].
+    pub fn in_force(of_device: Option<Self>, of_group: Option<Self>) -> Self {
+        of_device.or(of_group).unwrap_or_default()
+    }
+
     /// The name on the wire and in the store.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -175,8 +181,10 @@ pub struct NewDevice {
     pub not_after: Option<OffsetDateTime>,
     /// Who lets it in.
     pub approval: Approval,
-    /// What an unknown quote leads to.
-    pub quote_mode: QuoteMode,
+    /// What an unknown quote leads to, whatever its group says.
+    pub quote_mode: Option<QuoteMode>,
+    /// The group that it is in, which must be there.
+    pub group: Option<GroupName>,
     /// The operator's words.
     pub note: Option<String>,
     /// When.
@@ -217,8 +225,14 @@ pub struct Device {
     pub state_before_suspension: Option<DeviceState>,
     /// Who lets it in.
     pub approval: Approval,
-    /// What an unknown quote leads to.
-    pub quote_mode: QuoteMode,
+    /// What an unknown quote leads to, whatever its group says; none: the group decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote_mode: Option<QuoteMode>,
+    /// The group that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
+    /// What an unknown quote leads to, by [`QuoteMode::in_force`].
+    pub quote_policy: QuoteMode,
     /// PCR 7 of its first enrolment, held from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pcr7: Option<Digest>,
@@ -327,4 +341,26 @@ pub struct EnrolmentRecord {
     /// The EK certificates as they were sent.
     #[serde(skip)]
     pub ek_certificates: Vec<Vec<u8>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_device_speaks_before_its_group_and_the_default_last() {
+        use QuoteMode::{Enforce, Record};
+        for (of_device, of_group, expected) in [
+            (None, None, Enforce),
+            (None, Some(Enforce), Enforce),
+            (None, Some(Record), Record),
+            (Some(Enforce), None, Enforce),
+            (Some(Enforce), Some(Record), Enforce),
+            (Some(Record), None, Record),
+            (Some(Record), Some(Enforce), Record),
+        ] {
+            let in_force = QuoteMode::in_force(of_device, of_group);
+            assert_eq!(in_force, expected, "{of_device:?} {of_group:?}");
+        }
+    }
 }

@@ -37,7 +37,7 @@ pub struct NewEvent {
     pub at: OffsetDateTime,
     /// How much it matters.
     pub severity: Severity,
-    /// `enrolled`, `activated`, `enrolment-refused`, `connection-refused`.
+    /// `enrolled`, `activated`, `enrolment-refused`, `connection-refused`, `firmware-changed`.
     pub kind: String,
     /// The stable reason code.
     #[serde(default, skip_serializing_if = "Option::is_none")]

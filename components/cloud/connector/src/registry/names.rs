@@ -26,11 +26,7 @@ impl Tenant {
 impl FromStr for Tenant {
     type Err = TenantError;
     fn from_str(text: &str) -> Result<Self, TenantError> {
-        let good = (1..=64).contains(&text.len())
-            && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
-            && !text.starts_with('-')
-            && !text.ends_with('-');
-        if good {
+        if is_label(text) {
             Ok(Self(text.to_owned()))
         } else {
             Err(TenantError(text.chars().take(80).collect()))
@@ -55,6 +51,14 @@ impl fmt::Display for Tenant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// 1 to 64 characters of a-z, 0-9 and inner hyphens.
+pub(super) fn is_label(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 /// A SHA-256 digest, written as 64 hexadecimal digits.

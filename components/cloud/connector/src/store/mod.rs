@@ -18,8 +18,9 @@ use crate::ca::{CaId, RevokedCertificate, Serial};
 use crate::ek_cas::EkCa;
 use crate::recovery::{NewRecoveryKey, StoredRecoveryKey};
 use crate::registry::{
-    Alert, CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, DeviceState, Digest,
-    EnrolmentRecord, Event, NewDevice, NewEvent, ProvenTpm, RegistrationSecret, Severity, Tenant,
+    Alert, BootReport, CertificateRecord, CertificateStanding, Claim, Device, DeviceRef,
+    DeviceState, Digest, EnrolmentRecord, Event, Group, GroupName, NewDevice, NewEvent, NewGroup,
+    ProvenTpm, RegistrationSecret, Severity, StoredBootReport, Tenant,
 };
 use crate::releases::Release;
 use crate::sites::Site;
@@ -74,6 +75,8 @@ pub enum DeviceChange {
     Rebind(Digest),
     /// Takes PCR 7 of the next enrolment for the right one.
     ForgetFirmware,
+    /// Puts it into a group of its tenant, or into none.
+    MoveGroup(Option<GroupName>),
 }
 
 /// Who changes what, and when.
@@ -115,6 +118,8 @@ pub struct DeviceFilter {
     pub tenant: Option<Tenant>,
     /// Only in this state.
     pub state: Option<DeviceState>,
+    /// Only in a group of this name.
+    pub group: Option<GroupName>,
     /// Only Edge IDs after this one.
     pub after: Option<Uuid>,
     /// At most so many.
@@ -189,6 +194,20 @@ pub trait Store: Send + Sync + 'static {
     /// Changes a device.
     fn change(&self, order: ChangeOrder, audit: AuditEntry) -> StoreFuture<'_, Device>;
 
+    /// Makes a group, or puts it in place of the one of its name; its devices stay in it.
+    fn put_group(&self, group: NewGroup, audit: AuditEntry) -> StoreFuture<'_, Group>;
+    /// A group of a tenant.
+    fn group(&self, tenant: Tenant, name: GroupName) -> StoreFuture<'_, Group>;
+    /// Groups, of one tenant or all.
+    fn groups(&self, tenant: Option<Tenant>) -> StoreFuture<'_, Vec<Group>>;
+    /// Removes a group that no device is in.
+    fn remove_group(
+        &self,
+        tenant: Tenant,
+        name: GroupName,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, Group>;
+
     /// Records an enrolment, if the claim is still admitted.
     fn enrol(
         &self,
@@ -234,6 +253,19 @@ pub trait Store: Send + Sync + 'static {
     fn attestation_key(&self, device_id: Uuid) -> StoreFuture<'_, Option<Vec<u8>>>;
     /// Enrolments of a device, newest first.
     fn enrolments(&self, device_id: Uuid) -> StoreFuture<'_, Vec<EnrolmentRecord>>;
+
+    /// Puts what a device says of its boot in place of what it said before. The same again changes
+    /// nothing and records nothing. Of other firmware than before there is this event, with what
+    /// changed as its detail.
+    fn put_boot_report(
+        &self,
+        device_id: Uuid,
+        report: BootReport,
+        changed: NewEvent,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, ()>;
+    /// What a device said last of its boot.
+    fn boot_report(&self, device_id: Uuid) -> StoreFuture<'_, Option<StoredBootReport>>;
 
     /// Puts a device's recovery keys, oldest first, in place of those that it handed over before.
     /// The same again changes nothing and records nothing.

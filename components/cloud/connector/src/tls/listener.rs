@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use super::write_limit::WriteLimit;
 use super::{Connection, SharedTls, Transport};
 
 /// Connections of one listener.
@@ -33,6 +34,8 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// Until the head of the next request is there: also the life of an idle connection.
     pub idle: Duration,
+    /// Until some more of an answer is read.
+    pub write: Duration,
 }
 
 /// A bound listener; `S` is what it keeps per connection.
@@ -94,6 +97,8 @@ impl<S: Default + Send + Sync + 'static> Listener<S> {
                 timeouts: self.timeouts,
                 stop: stop.clone(),
             };
+            // Below TLS, where progress is what the peer's host has taken.
+            let stream = WriteLimit::new(stream, self.timeouts.write);
             let transport = self.transport.clone();
             tasks.spawn(async move {
                 match transport {
@@ -139,7 +144,7 @@ impl Task {
     async fn run_tls<S: Default + Send + Sync + 'static>(
         mut self,
         tls: &SharedTls,
-        stream: TcpStream,
+        stream: WriteLimit<TcpStream>,
         peer: SocketAddr,
     ) {
         let accepting = TlsAcceptor::from(tls.get()).accept(stream);

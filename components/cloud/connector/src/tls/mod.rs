@@ -6,6 +6,7 @@ mod identity;
 mod limits;
 mod listener;
 mod transport;
+mod write_limit;
 
 pub use config::{TlsError, device_config, enrolment_config, management_config, provider};
 pub use connection::Connection;

@@ -1,50 +1,16 @@
 //! The program itself: first start, commands, exit codes, stop.
 
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::process::{program, serve, serve_with};
+
 const EK: &str = "abababababababababababababababababababababababababababababababab";
-
-/// A server in a process of its own; killed if a test fails.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn program(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-cloud"));
-    command.env("HOLDFAST_CLOUD_DATA", data);
-    command
-}
-
-fn serve(data: &Path) -> Process {
-    serve_with(data, &[])
-}
-
-fn serve_with(data: &Path, more: &[&str]) -> Process {
-    let any = "127.0.0.1:0";
-    let mut child = program(data)
-        .args(["serve", "--est-listen", any, "--device-listen", any, "--management-listen", any])
-        .args(more)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let ready = lines.by_ref().map(Result::unwrap).any(|line| line.contains(" serving "));
-    assert!(ready);
-    // The rest of the log must be read, or the server would block on a full pipe.
-    std::thread::spawn(move || lines.for_each(drop));
-    Process(child)
-}
 
 fn run(data: &Path, arguments: &[&str]) -> Output {
     program(data).args(arguments).output().unwrap()
@@ -113,6 +79,7 @@ fn from_nothing_to_a_registered_device() {
     assert_eq!(listed["items"][0]["id"], registered["id"]);
     let text = String::from_utf8(run(&data, &["device", "show", "SN-1"]).stdout).unwrap();
     assert!(text.contains(EK), "{text}");
+    groups(&data);
     let release = folder.path().join("release.json");
     std::fs::write(&release, crate::support::release([1; 32]).to_string()).unwrap();
     let published = json(&run(&data, &["--json", "release", "publish", release.to_str().unwrap()]));
@@ -121,8 +88,18 @@ fn from_nothing_to_a_registered_device() {
     let audit = json(&run(&data, &["--json", "audit"]));
     let actions: Vec<_> = audit["items"].as_array().unwrap().iter().rev().collect();
     let actions: Vec<_> = actions.iter().map(|i| i["record"]["action"].as_str().unwrap()).collect();
-    let expected =
-        ["authority.create", "site.add", "api-key.create", "registry.register", "release.publish"];
+    let expected = [
+        "authority.create",
+        "site.add",
+        "api-key.create",
+        "registry.register",
+        "group.set",
+        "registry.move-group",
+        "group.remove",
+        "registry.move-group",
+        "group.remove",
+        "release.publish",
+    ];
     assert_eq!(actions, expected);
 
     assert_codes(&data);
@@ -131,6 +108,33 @@ fn from_nothing_to_a_registered_device() {
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert!(server.0.wait().unwrap().success());
     assert_eq!(run(&data, &["device", "list"]).status.code(), Some(4));
+}
+
+fn groups(data: &Path) {
+    let said = |arguments: &[&str]| {
+        let output = run(data, arguments);
+        let streams = [output.stdout, output.stderr].concat();
+        String::from_utf8(streams).unwrap()
+    };
+    let made = json(&run(data, &["--json", "group", "set", "lab", "--quote", "record"]));
+    assert_eq!(made["quote_policy"], "record");
+    let moved = json(&run(data, &["--json", "device", "move-group", "SN-1", "--to", "lab"]));
+    assert_eq!(moved["group"], "lab");
+    let listed = said(&["group", "list"]);
+    assert!(listed.contains("lab    record  1        demo"), "{listed}");
+    assert_eq!(said(&["group", "show", "lab"]), listed);
+    let shown = said(&["device", "show", "SN-1"]);
+    assert!(shown.contains("quote       record (of group lab)\ngroup       lab\n"), "{shown}");
+    let inside = json(&run(data, &["--json", "device", "list", "--group", "lab"]));
+    assert_eq!(inside["items"].as_array().unwrap().len(), 1);
+    let refused = said(&["group", "remove", "lab"]);
+    assert!(refused.contains("devices in it: 1"), "{refused}");
+    let shown = said(&["device", "move-group", "SN-1"]);
+    assert!(shown.contains("--to <GROUP>|--none"), "{shown}");
+    json(&run(data, &["--json", "device", "move-group", "SN-1", "--none"]));
+    let shown = said(&["device", "show", "SN-1"]);
+    assert!(shown.contains("quote       enforce (default)\n"), "{shown}");
+    assert_eq!(said(&["group", "remove", "lab"]), "lab  removed  demo\n");
 }
 
 fn assert_codes(data: &Path) {
@@ -241,6 +245,49 @@ fn a_roll_over_needs_the_root_key_and_the_passphrases() {
         .map(|record| record["outcome"].clone())
         .collect();
     assert_eq!(outcomes, ["ok", "ok", "failed", "failed", "failed", "failed", "failed"]);
+}
+
+/// The server is stopped, so that it confirms nothing: a command waits for it for 30 s.
+#[test]
+fn a_command_that_waits_for_the_server_holds_no_other_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = serve(&data);
+    let signal = |name: &str| {
+        let pid = server.0.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    };
+    signal("-STOP");
+    let begun = Instant::now();
+    let roll = || {
+        let mut command = program(&data);
+        command.args(["--json", "ca", "roll-issuing"]).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let commands = [roll(), roll()];
+    let issuing = || {
+        let shown = json(&run(&data, &["--json", "ca", "show"]));
+        shown["cas"].as_array().unwrap().len() - 1
+    };
+    while issuing() < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the second command waits");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // But for one that takes away what the server may still sign with.
+    let shown = json(&run(&data, &["--json", "ca", "show"]));
+    let former = shown["cas"][3]["id"].as_str().unwrap().to_owned();
+    let mut retire = program(&data);
+    retire.args(["--json", "ca", "retire", &former]).stdout(Stdio::piped());
+    let retire = retire.spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(issuing(), 3);
+    signal("-CONT");
+    for command in commands.into_iter().chain([retire]) {
+        let changed = json(&command.wait_with_output().unwrap());
+        assert_eq!(changed["server"], "in-force");
+    }
+    assert_eq!(issuing(), 2);
+    let audit = json(&run(&data, &["--json", "audit"])).to_string();
+    assert_eq!(audit.matches("authority.roll-issuing").count(), 2);
 }
 
 #[test]

@@ -5,10 +5,13 @@
 mod alerts;
 mod authority;
 mod bad_input;
+mod boot;
 mod command_line;
 mod device_api;
 mod enrolment;
+mod groups;
 mod import;
+mod killed;
 mod listener;
 mod management;
 mod numbered_checks;

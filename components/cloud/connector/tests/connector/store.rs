@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use holdfast_attestation::edge_id::EdgeId;
 use holdfast_audit_log::{Action, Actor, AuditRecord, Source, Text};
-use holdfast_cloud::registry::{Approval, Binding, Digest, NewDevice, QuoteMode};
+use holdfast_cloud::registry::{Approval, Binding, Digest, NewDevice};
 use holdfast_cloud::store::{
     AuditEntry, AuditFilter, DeviceFilter, SqliteStore, Store, StoreError,
 };
@@ -21,7 +21,8 @@ fn device(edge_id: &str, ek: u8) -> NewDevice {
         secret: None,
         not_after: None,
         approval: Approval::Auto,
-        quote_mode: QuoteMode::Enforce,
+        quote_mode: None,
+        group: None,
         note: None,
         at: OffsetDateTime::UNIX_EPOCH,
         by: "test".into(),

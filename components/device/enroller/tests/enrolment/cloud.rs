@@ -57,8 +57,11 @@ impl TimeProvider for CloudTime {
 const ANYWHERE: &str = "127.0.0.1:0";
 const GENEROUS: Rate = Rate { burst: 10_000, per_minute: 10_000 };
 pub const GENEROUS_RATES: EnrolmentRates = EnrolmentRates { source: GENEROUS, device: GENEROUS };
-const TIMEOUTS: Timeouts =
-    Timeouts { handshake: Duration::from_secs(60), idle: Duration::from_secs(60) };
+const TIMEOUTS: Timeouts = Timeouts {
+    handshake: Duration::from_secs(60),
+    idle: Duration::from_secs(60),
+    write: Duration::from_secs(60),
+};
 
 fn names() -> ServerNames {
     ServerNames::new(std::iter::empty()).unwrap()

@@ -9,8 +9,17 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::management::types::RegisterDevice;
 
-const COLUMNS: [&str; 8] =
-    ["edge_id", "binding", "ek_sha256", "approval", "quote_mode", "not_after", "note", "tenant"];
+const COLUMNS: [&str; 9] = [
+    "edge_id",
+    "binding",
+    "ek_sha256",
+    "approval",
+    "quote_mode",
+    "group",
+    "not_after",
+    "note",
+    "tenant",
+];
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A device that the table names.
@@ -109,7 +118,8 @@ fn row(
             .transpose()
             .map_err(|error| format!("not_after: {error}; expected like 2027-01-31T00:00:00Z"))?,
         approval: field("approval", text("approval"))?,
-        quote_mode: field("quote_mode", text("quote_mode"))?.unwrap_or_default(),
+        quote_mode: field("quote_mode", text("quote_mode"))?,
+        group: field("group", text("group"))?,
         note: text("note").map(str::to_owned),
     })
 }
@@ -149,10 +159,10 @@ mod tests {
     #[test]
     fn columns_stand_in_any_order_and_may_be_empty() {
         let table = format!(
-            "\u{feff}Note,edge_id , ek_sha256,binding,approval,quote_mode,not_after,tenant\r\n\
-             \"rack 7, left\",SN-1,{EK},,,,,\r\n\
-             ,SN-2,,ek_ca,auto,record,2027-01-31T00:00:00Z,demo\r\n\
-             \r\n\"two\nlines\",SN-3,{EK},,,,,\n\nlast,SN-4,{EK},,,,,"
+            "\u{feff}Note,edge_id , ek_sha256,binding,approval,quote_mode,group,not_after,tenant\r\n\
+             \"rack 7, left\",SN-1,{EK},,,,,,\r\n\
+             ,SN-2,,ek_ca,auto,record,lab,2027-01-31T00:00:00Z,demo\r\n\
+             \r\n\"two\nlines\",SN-3,{EK},,,,,,\n\nlast,SN-4,{EK},,,,,,"
         );
         let rows = parse(table.as_bytes()).unwrap();
         let lines: Vec<u64> = rows.iter().map(|row| row.line).collect();
@@ -163,7 +173,9 @@ mod tests {
         assert_eq!(first.wanted.ek_sha256.unwrap().to_string(), EK);
         assert_eq!(second.wanted.binding, Binding::EkCa);
         assert_eq!(second.wanted.approval, Some(Approval::Auto));
-        assert_eq!(second.wanted.quote_mode, QuoteMode::Record);
+        assert_eq!(first.wanted.quote_mode, None);
+        assert_eq!(second.wanted.quote_mode, Some(QuoteMode::Record));
+        assert_eq!(second.wanted.group.as_ref().unwrap().as_str(), "lab");
         assert_eq!(second.wanted.tenant.as_ref().unwrap().as_str(), "demo");
         assert_eq!(second.wanted.not_after.unwrap().year(), 2027);
         assert_eq!(third.wanted.note.as_deref(), Some("two\nlines"));
@@ -188,6 +200,7 @@ mod tests {
                 ],
             ),
             ("edge_id,not_after\nA,tomorrow\n", &["line 2: not_after: "]),
+            ("edge_id,group\nA,Line 7\n", &["line 2: group: \"Line 7\" is not a group"]),
         ] {
             let found = parse(table.as_bytes()).unwrap_err();
             assert_eq!(found.len(), faults.len(), "{table:?}: {found:?}");

@@ -4,14 +4,21 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{certificates, columns, registration_secrets};
+use super::{boot_reports, certificates, columns, groups, registration_secrets};
 use crate::registry::{
-    Change, Claim, Device, DeviceRef, DeviceState, Digest, NewDevice, ProvenTpm, RevocationReason,
-    Tenant,
+    Change, Claim, Device, DeviceRef, DeviceState, Digest, GroupName, NewDevice, ProvenTpm,
+    QuoteMode, RevocationReason, Tenant,
 };
 use crate::store::{ChangeOrder, DeviceChange, DeviceFilter, StoreError};
 
+/// Devices, with what their groups say.
+const SELECT: &str = "SELECT *, (SELECT quote_policy FROM groups
+         WHERE groups.tenant = devices.tenant AND name = group_name)
+     AS group_quote_policy FROM devices";
+
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Device> {
+    let quote_mode = columns::optional_text(row, "quote_mode")?;
+    let group_quote_policy = columns::optional_text(row, "group_quote_policy")?;
     Ok(Device {
         id: columns::text(row, "id")?,
         tenant: columns::text(row, "tenant")?,
@@ -23,7 +30,9 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Device> {
         state: columns::text(row, "state")?,
         state_before_suspension: columns::optional_text(row, "state_before_suspension")?,
         approval: columns::text(row, "approval")?,
-        quote_mode: columns::text(row, "quote_mode")?,
+        quote_mode,
+        group: columns::optional_text(row, "group_name")?,
+        quote_policy: QuoteMode::in_force(quote_mode, group_quote_policy),
         pcr7: columns::optional_digest(row, "pcr7")?,
         note: row.get("note")?,
         registered_at: columns::time(row, "registered_at")?,
@@ -43,28 +52,31 @@ pub(super) fn insert(db: &Connection, new: &NewDevice) -> Result<Device, StoreEr
 /// As [`insert`], where nobody asks for the device.
 pub(super) fn add(db: &Connection, new: &NewDevice) -> Result<(), StoreError> {
     refuse_conflict(db, new)?;
+    if let Some(group) = &new.group {
+        groups::require(db, &new.tenant, group)?;
+    }
     db.prepare_cached(
-        "INSERT INTO devices (id, tenant, edge_id, binding, ek_sha256, tpm_unproven, not_after, state, approval, quote_mode, note,
-             registered_at, registered_by, changed_at, changed_by)
-         VALUES (:id, :tenant, :edge_id, :binding, :ek, 0, :not_after, :state, :approval, :quote_mode, :note,
-             :at, :by, :at, :by)",
+        "INSERT INTO devices (id, tenant, edge_id, group_name, binding, ek_sha256, tpm_unproven,
+             not_after, state, approval, quote_mode, note, registered_at, registered_by,
+             changed_at, changed_by)
+         VALUES (:id, :tenant, :edge_id, :group, :binding, :ek, 0, :not_after, :state, :approval,
+             :quote_mode, :note, :at, :by, :at, :by)",
     )?
-    .execute(
-        named_params! {
-            ":id": new.id.to_string(),
-            ":tenant": new.tenant.as_str(),
-            ":edge_id": new.edge_id.as_str(),
-            ":binding": new.binding.as_str(),
-            ":ek": new.ek_sha256.map(|digest| digest.0),
-            ":not_after": new.not_after.map(OffsetDateTime::unix_timestamp),
-            ":state": DeviceState::Registered.as_str(),
-            ":approval": new.approval.as_str(),
-            ":quote_mode": new.quote_mode.as_str(),
-            ":note": new.note,
-            ":at": new.at.unix_timestamp(),
-            ":by": new.by,
-        },
-    )?;
+    .execute(named_params! {
+        ":id": new.id.to_string(),
+        ":tenant": new.tenant.as_str(),
+        ":edge_id": new.edge_id.as_str(),
+        ":group": new.group.as_ref().map(GroupName::as_str),
+        ":binding": new.binding.as_str(),
+        ":ek": new.ek_sha256.map(|digest| digest.0),
+        ":not_after": new.not_after.map(OffsetDateTime::unix_timestamp),
+        ":state": DeviceState::Registered.as_str(),
+        ":approval": new.approval.as_str(),
+        ":quote_mode": new.quote_mode.map(QuoteMode::as_str),
+        ":note": new.note,
+        ":at": new.at.unix_timestamp(),
+        ":by": new.by,
+    })?;
     if let Some(secret) = &new.secret {
         registration_secrets::insert(db, new.id, secret)?;
     }
@@ -105,7 +117,7 @@ fn tpm_registered(device: &Device) -> StoreError {
 }
 
 pub(super) fn get(db: &Connection, id: Uuid) -> Result<Device, StoreError> {
-    db.prepare_cached("SELECT * FROM devices WHERE id = ?1")?
+    db.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?
         .query_row([id.to_string()], from_row)
         .optional()?
         .ok_or_else(|| StoreError::NotFound(format!("device {id}")))
@@ -118,10 +130,10 @@ pub(super) fn find(db: &Connection, device: &DeviceRef) -> Result<Device, StoreE
     };
     // Of several registrations of one name, the one that is not retired, else the newest.
     let mut found: Vec<Device> = db
-        .prepare_cached(
-            "SELECT * FROM devices WHERE edge_id = ?1 AND (?2 IS NULL OR tenant = ?2)
+        .prepare_cached(&format!(
+            "{SELECT} WHERE edge_id = ?1 AND (?2 IS NULL OR tenant = ?2)
              ORDER BY state = 'retired', registered_at DESC, rowid DESC",
-        )?
+        ))?
         .query_map(params![edge_id.as_str(), tenant.as_ref().map(Tenant::as_str)], from_row)?
         .collect::<Result<_, _>>()?;
     if found.is_empty() {
@@ -139,17 +151,19 @@ pub(super) fn find(db: &Connection, device: &DeviceRef) -> Result<Device, StoreE
 
 pub(super) fn list(db: &Connection, filter: &DeviceFilter) -> Result<Vec<Device>, StoreError> {
     let devices = db
-        .prepare_cached(
-            "SELECT * FROM devices
+        .prepare_cached(&format!(
+            "{SELECT}
              WHERE (:tenant IS NULL OR tenant = :tenant)
                AND (:state IS NULL OR state = :state)
+               AND (:group IS NULL OR group_name = :group)
                AND (:after IS NULL OR id > :after)
              ORDER BY id LIMIT :limit",
-        )?
+        ))?
         .query_map(
             named_params! {
                 ":tenant": filter.tenant.as_ref().map(Tenant::as_str),
                 ":state": filter.state.map(DeviceState::as_str),
+                ":group": filter.group.as_ref().map(GroupName::as_str),
                 ":after": filter.after.map(|id| id.to_string()),
                 ":limit": filter.limit,
             },
@@ -161,10 +175,9 @@ pub(super) fn list(db: &Connection, filter: &DeviceFilter) -> Result<Vec<Device>
 
 pub(super) fn candidates(db: &Connection, claim: &Claim) -> Result<Vec<Device>, StoreError> {
     let devices = db
-        .prepare_cached(
-            "SELECT * FROM devices WHERE ek_sha256 = ?1
-             UNION SELECT * FROM devices WHERE edge_id = ?2",
-        )?
+        .prepare_cached(&format!(
+            "{SELECT} WHERE ek_sha256 = ?1 UNION {SELECT} WHERE edge_id = ?2"
+        ))?
         .query_map(
             params![claim.ek_sha256.map(|digest| digest.0), claim.edge_id.as_str()],
             from_row,
@@ -175,10 +188,10 @@ pub(super) fn candidates(db: &Connection, claim: &Claim) -> Result<Vec<Device>, 
 
 pub(super) fn change(db: &Connection, order: &ChangeOrder) -> Result<Device, StoreError> {
     let device = get(db, order.device_id)?;
-    match order.change {
+    match &order.change {
         DeviceChange::AwaitApproval(tpm) => {
             if let Some(tpm) = tpm {
-                bind(db, &device, tpm)?;
+                bind(db, &device, *tpm)?;
             }
             move_to(db, &device, device.state.after(Change::AwaitApproval)?, None)?;
         }
@@ -208,8 +221,9 @@ pub(super) fn change(db: &Connection, order: &ChangeOrder) -> Result<Device, Sto
             let reason = RevocationReason::CessationOfOperation;
             certificates::revoke_all(db, device.id, order.at, reason)?;
         }
-        DeviceChange::Rebind(ek_sha256) => rebind(db, &device, ek_sha256, order.at)?,
+        DeviceChange::Rebind(ek_sha256) => rebind(db, &device, *ek_sha256, order.at)?,
         DeviceChange::ForgetFirmware => forget_firmware(db, device.id)?,
+        DeviceChange::MoveGroup(group) => move_group(db, &device, group.as_ref())?,
     }
     db.execute(
         "UPDATE devices SET changed_at = ?2, changed_by = ?3 WHERE id = ?1",
@@ -246,6 +260,7 @@ fn rebind(
     )?;
     registration_secrets::delete(db, device.id)?;
     forget_firmware(db, device.id)?;
+    boot_reports::delete(db, device.id)?;
     certificates::revoke_all(db, device.id, at, RevocationReason::Superseded)
 }
 
@@ -272,7 +287,7 @@ pub(super) fn bind(db: &Connection, device: &Device, tpm: ProvenTpm) -> Result<(
 fn refuse_bound(db: &Connection, device: Uuid, ek_sha256: Digest) -> Result<(), StoreError> {
     let owner = db
         .query_row(
-            "SELECT * FROM devices WHERE ek_sha256 = ?1 AND state <> 'retired' AND id <> ?2",
+            &format!("{SELECT} WHERE ek_sha256 = ?1 AND state <> 'retired' AND id <> ?2"),
             params![ek_sha256.0, device.to_string()],
             from_row,
         )
@@ -282,6 +297,21 @@ fn refuse_bound(db: &Connection, device: Uuid, ek_sha256: Digest) -> Result<(), 
 
 fn forget_firmware(db: &Connection, id: Uuid) -> Result<(), StoreError> {
     db.execute("UPDATE devices SET pcr7 = NULL WHERE id = ?1", [id.to_string()])?;
+    Ok(())
+}
+
+fn move_group(
+    db: &Connection,
+    device: &Device,
+    group: Option<&GroupName>,
+) -> Result<(), StoreError> {
+    if let Some(group) = group {
+        groups::require(db, &device.tenant, group)?;
+    }
+    db.execute(
+        "UPDATE devices SET group_name = ?2 WHERE id = ?1",
+        params![device.id.to_string(), group.map(GroupName::as_str)],
+    )?;
     Ok(())
 }
 

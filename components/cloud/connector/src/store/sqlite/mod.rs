@@ -4,12 +4,14 @@ mod alerts;
 mod api_keys;
 mod audiences;
 mod audit;
+mod boot_reports;
 mod certificates;
 mod columns;
 mod devices;
 mod ek_cas;
 mod enrolments;
 mod events;
+mod groups;
 mod recovery;
 mod registration_secrets;
 mod releases;
@@ -37,8 +39,9 @@ use crate::ek_cas::EkCa;
 use crate::files;
 use crate::recovery::{NewRecoveryKey, StoredRecoveryKey};
 use crate::registry::{
-    Alert, CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, Digest,
-    EnrolmentRecord, Event, NewDevice, NewEvent, RegistrationSecret, Tenant,
+    Alert, BootReport, CertificateRecord, CertificateStanding, Claim, Device, DeviceRef, Digest,
+    EnrolmentRecord, Event, Group, GroupName, NewDevice, NewEvent, NewGroup, RegistrationSecret,
+    StoredBootReport, Tenant,
 };
 use crate::releases::Release;
 use crate::sites::Site;
@@ -171,6 +174,35 @@ impl Store for SqliteStore {
         })
     }
 
+    fn put_group(&self, group: NewGroup, audit: AuditEntry) -> StoreFuture<'_, Group> {
+        self.write(move |db| {
+            let group = groups::put(db, &group)?;
+            audit::insert(db, &audit)?;
+            Ok(group)
+        })
+    }
+
+    fn group(&self, tenant: Tenant, name: GroupName) -> StoreFuture<'_, Group> {
+        self.read(move |db| groups::get(db, &tenant, &name))
+    }
+
+    fn groups(&self, tenant: Option<Tenant>) -> StoreFuture<'_, Vec<Group>> {
+        self.read(move |db| groups::list(db, tenant.as_ref()))
+    }
+
+    fn remove_group(
+        &self,
+        tenant: Tenant,
+        name: GroupName,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, Group> {
+        self.write(move |db| {
+            let removed = groups::remove(db, &tenant, &name)?;
+            audit::insert(db, &audit)?;
+            Ok(removed)
+        })
+    }
+
     fn enrol(
         &self,
         enrolment: Enrolment,
@@ -252,6 +284,30 @@ impl Store for SqliteStore {
 
     fn enrolments(&self, device_id: Uuid) -> StoreFuture<'_, Vec<EnrolmentRecord>> {
         self.read(move |db| enrolments::list(db, device_id))
+    }
+
+    fn put_boot_report(
+        &self,
+        device_id: Uuid,
+        report: BootReport,
+        changed: NewEvent,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, ()> {
+        self.write(move |db| {
+            let earlier = boot_reports::find(db, device_id)?.map(|stored| stored.report);
+            if earlier.as_ref() == Some(&report) {
+                return Ok(());
+            }
+            boot_reports::put(db, device_id, &report, changed.at)?;
+            if let Some(detail) = earlier.and_then(|earlier| report.changes_since(&earlier)) {
+                events::insert(db, &NewEvent { detail, ..changed })?;
+            }
+            audit::insert(db, &audit)
+        })
+    }
+
+    fn boot_report(&self, device_id: Uuid) -> StoreFuture<'_, Option<StoredBootReport>> {
+        self.read(move |db| boot_reports::find(db, device_id))
     }
 
     fn put_recovery_keys(

@@ -5,13 +5,15 @@ use rusqlite::Connection;
 use super::revocations;
 use crate::store::StoreError;
 
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 8] = [
     include_str!("schema-1.sql"),
     include_str!("schema-2.sql"),
     include_str!("schema-3.sql"),
     include_str!("schema-4.sql"),
     include_str!("schema-5.sql"),
     include_str!("schema-6.sql"),
+    include_str!("schema-7.sql"),
+    include_str!("schema-8.sql"),
 ];
 
 /// Leaves foreign keys off, since a step may make a table anew.
@@ -64,6 +66,8 @@ mod tests {
                 "INSERT INTO devices (id, tenant, edge_id, ek_sha256, state, approval, quote_mode,
                      registered_at, registered_by, changed_at, changed_by)
                  VALUES ('d', 'demo', 'SN-1', zeroblob(32), 'active', 'auto', 'enforce',
+                     1, 'a', 2, 'b'),
+                     ('e', 'demo', 'SN-2', randomblob(32), 'active', 'auto', 'record',
                      1, 'a', 2, 'b');
                  INSERT INTO certificates (serial, device_id, spki_sha256, not_before, not_after,
                      attested, der)
@@ -79,8 +83,18 @@ mod tests {
             )
             .unwrap();
         assert_eq!(kept, ("ek_sha256".to_owned(), vec![0; 32]));
+        let modes: Vec<Option<String>> = connection
+            .prepare("SELECT quote_mode FROM devices ORDER BY id")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(modes, [None, Some("record".to_owned())]);
         connection.pragma_update(None, "foreign_keys", true).unwrap();
         let orphan = "INSERT INTO registration_secrets VALUES ('nobody', 'k', x'')";
+        assert!(connection.execute_batch(orphan).is_err());
+        let orphan = "UPDATE devices SET group_name = 'nowhere'";
         assert!(connection.execute_batch(orphan).is_err());
         let broken = connection.prepare("PRAGMA foreign_key_check").unwrap().exists([]).unwrap();
         assert!(!broken);

@@ -183,6 +183,8 @@ impl Connection {
     }
 
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Answer> {
+        // The answer before may have been read before its connection knew that it is at its end.
+        self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await?.to_bytes();

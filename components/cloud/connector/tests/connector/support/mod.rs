@@ -3,6 +3,7 @@
 pub mod device;
 pub mod http;
 pub mod openssl;
+pub mod process;
 pub mod software;
 pub mod swtpm;
 
@@ -13,6 +14,7 @@ use holdfast_attestation::pcr::site_measurement;
 use holdfast_cloud::ca::{Passphrases, ServerNames};
 use holdfast_cloud::cli::{Client, ClientError};
 use holdfast_cloud::clock::{ManualClock, SharedClock};
+use holdfast_cloud::data::Endpoints;
 use holdfast_cloud::est::EnrolmentRates;
 use holdfast_cloud::registry::Digest;
 use holdfast_cloud::server::{Configuration, PublicListener, Server};
@@ -52,7 +54,8 @@ impl Fixture {
         let clock = Arc::new(ManualClock::at(OffsetDateTime::now_utc()));
         let server = serve(folder.path(), Arc::clone(&clock) as SharedClock, rates).await;
         let admin = admin(&server, folder.path());
-        let site = site_toml(&server);
+        let root = server.app().authority().root_pem();
+        let site = site_toml(server.endpoints(), &root);
         let fixture = Self { server, admin, clock, folder, site };
         let _: Value = fixture
             .admin
@@ -169,13 +172,12 @@ pub fn client(server: &Server, key: &str) -> Client {
     Client::new(&url, server.app().authority().root_pem().as_bytes(), key).unwrap()
 }
 
-fn site_toml(server: &Server) -> String {
+/// A site configuration of tenant `demo`.
+pub fn site_toml(endpoints: &Endpoints, root_pem: &str) -> String {
     format!(
         "format = 1\ntenant = \"demo\"\n[edge_id]\nsource = \"dmi-serial\"\n[connector]\n\
-         enrol_url = \"https://{}\"\ndevice_url = \"https://{}\"\n[trust]\nanchors = [\"\"\"\n{}\"\"\"]\n",
-        server.endpoints().est,
-        server.endpoints().device,
-        server.app().authority().root_pem()
+         enrol_url = \"https://{}\"\ndevice_url = \"https://{}\"\n[trust]\nanchors = [\"\"\"\n{root_pem}\"\"\"]\n",
+        endpoints.est, endpoints.device,
     )
 }
 
