@@ -5,7 +5,6 @@
 
 use std::{fs, process::ExitCode, time::Duration};
 
-use holdfast_audit_log::Text;
 use holdfast_tpm::Tpm;
 use serde::Serialize;
 
@@ -24,11 +23,11 @@ const KERNEL: &str = "proc/sys/kernel/osrelease";
 const DMI: &str = "sys/class/dmi/id";
 const BOOT_LOADER: &str =
     "sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
-/// The longest text of a field, bytes. Firmware is not trusted to keep it short.
+/// The longest text of a field. Firmware is not trusted to keep it short.
 const LONGEST: usize = 128;
 
-/// One text of the report.
-type Field = Text<LONGEST>;
+/// One text of the report: printable ASCII, as the connector takes it.
+type Field = String;
 
 /// The report, as the connector takes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -101,8 +100,8 @@ impl Report {
         let boot_loader = fs::read(places.at(BOOT_LOADER)).ok();
         Ok(Self {
             boot_id: needed(BOOT_ID)?.replace('-', ""),
-            release: Text::lossy(&release.version),
-            kernel: Text::lossy(&needed(KERNEL)?),
+            release: clean(&release.version),
+            kernel: clean(&needed(KERNEL)?),
             firmware: Firmware {
                 vendor: smbios("bios_vendor"),
                 version: smbios("bios_version"),
@@ -118,7 +117,7 @@ impl Report {
         let mut parts =
             vec![format!("release {}", self.release), format!("kernel {}", self.kernel)];
         let firmware = [&self.firmware.vendor, &self.firmware.version, &self.firmware.date];
-        let firmware: Vec<&str> = firmware.into_iter().flatten().map(Text::as_str).collect();
+        let firmware: Vec<&str> = firmware.into_iter().flatten().map(String::as_str).collect();
         if !firmware.is_empty() {
             parts.push(format!("firmware {}", firmware.join(" ")));
         }
@@ -142,9 +141,9 @@ impl Firmware {
 fn tpm(places: &Places) -> Option<TpmFacts> {
     match Tpm::open(&places.tpm).and_then(|tpm| tpm.properties()) {
         Ok(found) => Some(TpmFacts {
-            manufacturer: Text::lossy(&found.manufacturer),
-            vendor: Text::lossy(&found.vendor),
-            firmware: Text::lossy(&found.firmware),
+            manufacturer: clean(&found.manufacturer),
+            vendor: clean(&found.vendor),
+            firmware: clean(&found.firmware),
         }),
         Err(error) => {
             note(format_args!("the TPM's make is not known: {error}"));
@@ -155,7 +154,13 @@ fn tpm(places: &Places) -> Option<TpmFacts> {
 
 fn optional(text: &str) -> Option<Field> {
     let text = text.trim();
-    (!text.is_empty()).then(|| Text::lossy(text))
+    (!text.is_empty()).then(|| clean(text))
+}
+
+/// What fits into a field; what does not print is shown as a question mark.
+fn clean(text: &str) -> Field {
+    let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    text.chars().take(LONGEST).map(printable).collect()
 }
 
 #[cfg(test)]
@@ -251,13 +256,13 @@ mod tests {
             (Release::PATH, RELEASE),
             (BOOT_ID, ID.as_bytes()),
             (KERNEL, b"6.12"),
-            ("sys/class/dmi/id/bios_version", format!("{long}\x1b[2J\n").as_bytes()),
+            ("sys/class/dmi/id/bios_version", format!("\x1b[2Jé{long}\n").as_bytes()),
         ]);
         assert_eq!(bench.run(), ExitCode::SUCCESS);
         let report = bench.report().unwrap();
         assert_eq!(report.get("boot_loader"), None);
         let version = report["firmware"]["version"].as_str().unwrap();
-        assert!(version.len() <= LONGEST && version.ends_with('…'), "{version}");
+        assert!(version.len() == LONGEST && version.starts_with("?[2J?xx"), "{version}");
     }
 
     #[test]
