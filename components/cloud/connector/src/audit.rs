@@ -86,6 +86,8 @@ acts! {
     RemoveEkCa => "ek-ca.remove",
     /// A site configuration was added.
     AddSite => "site.add",
+    /// Devices were let go to another site.
+    TransferSite => "site.transfer",
     /// A device asked for a token.
     IssueToken => "token.issue",
     /// Tokens for an audience were allowed.

@@ -264,6 +264,8 @@ pub(super) enum Site {
         /// site.toml
         document: PathBuf,
     },
+    /// Let devices go to another site: sign that they may take its site configuration.
+    Transfer(SiteTransfer),
     /// List the accepted site configurations.
     List {
         /// Only of this tenant.
@@ -311,6 +313,30 @@ pub(super) struct SiteNew {
     /// File with the passphrase of the issuing CA's key, if it has one.
     #[arg(long, value_name = "FILE")]
     pub(super) issuing_passphrase_file: Option<PathBuf>,
+}
+
+const SITE_TRANSFER: &str = "\
+Works on the data folder of the cloud that the devices leave, with the key of its root. A device
+that is bound to it takes another tenant's or another cloud's site.toml only with this signature:
+put OUT beside that site.toml on the boot partition, as holdfast/site.transfer.";
+
+#[derive(Debug, Args)]
+#[command(after_long_help = SITE_TRANSFER)]
+pub(super) struct SiteTransfer {
+    /// The site configuration to which devices may move, site.toml.
+    pub(super) document: PathBuf,
+    /// Whose devices may move.
+    #[arg(long)]
+    pub(super) tenant: Tenant,
+    /// Where to write the signed transfer.
+    #[arg(long, default_value = "site.transfer", value_name = "FILE")]
+    pub(super) out: PathBuf,
+    /// The root's private key, PEM; DATA/ca/root.key unless given.
+    #[arg(long, value_name = "FILE")]
+    pub(super) root_key: Option<PathBuf>,
+    /// File with its passphrase, if it has one.
+    #[arg(long, value_name = "FILE")]
+    pub(super) root_passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

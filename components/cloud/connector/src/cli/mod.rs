@@ -17,6 +17,7 @@ mod release;
 mod serve;
 mod site;
 mod token;
+mod transfer;
 
 use std::process::ExitCode;
 

@@ -8,7 +8,7 @@ use holdfast_site::{Anchor, Connector, EdgeIdSource, HttpsOrigin, RecoveryKey, T
 
 use super::arguments::{self, Connection, SiteNew};
 use super::output::{Output, moment, table};
-use super::{Exit, serve};
+use super::{Exit, serve, transfer};
 use crate::audit::{Act, Operation};
 use crate::ca::{Passphrases, read_document_key};
 use crate::files::{self, Readers};
@@ -34,6 +34,7 @@ pub(super) async fn run(
                 )
             })
         }
+        arguments::Site::Transfer(given) => transfer::run(&given, connection, output).await,
         arguments::Site::Add { document } => {
             let text = files::read_text(&document).map_err(failed)?;
             let signature = files::read(&signature_path(&document));

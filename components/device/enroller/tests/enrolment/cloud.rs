@@ -160,6 +160,11 @@ impl Cloud {
         get(&self.data(), path).await
     }
 
+    /// Posts to the management API.
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        client(&self.data()).post(path, body).await.unwrap()
+    }
+
     /// The devices of the registry, as (device id, state).
     pub async fn devices(&self) -> Vec<(String, String)> {
         let store = &self.server.as_ref().unwrap().app().store;
@@ -234,11 +239,15 @@ pub async fn operate(data: &Path, arguments: &[&str]) {
 
 /// Asks the management API of the server with this data folder.
 pub async fn get(data: &Path, path: &str) -> Value {
+    client(data).get(path).await.unwrap()
+}
+
+fn client(data: &Path) -> Client {
     let folder = DataFolder::at(data);
     let root = std::fs::read(folder.root_certificate()).unwrap();
     let key = std::fs::read_to_string(folder.admin_key()).unwrap();
     let server = format!("https://{}", folder.read_endpoints().unwrap().management);
-    Client::new(&server, &root, key.trim()).unwrap().get(path).await.unwrap()
+    Client::new(&server, &root, key.trim()).unwrap()
 }
 
 /// The value of PCR 11 after [`KERNEL_PCR`] was extended into it.
