@@ -23,7 +23,8 @@
 //!
 //! A log is a row of [`frame`]s in [`segment`]s. Each frame holds the hash of the one before it,
 //! the same hashes are the leaves of a Merkle [`tree`], and signed [`checkpoint`]s name its root
-//! from time to time.
+//! from time to time. With the feature `verifier`, `verify` judges a whole log and names every
+//! record that was changed.
 //!
 //! ```
 //! use holdfast_audit_log::frame::{Class, Kind, Timestamp};
@@ -58,6 +59,8 @@ pub mod segment;
 mod source;
 mod text;
 pub mod tree;
+#[cfg(feature = "verifier")]
+pub mod verify;
 
 pub use action::Action;
 pub use actor::{Actor, ActorKind};

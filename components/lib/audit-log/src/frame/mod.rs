@@ -134,6 +134,18 @@ impl<'a> Frame<'a> {
         Ok(Decoded { frame, leaf_data })
     }
 
+    /// Length and sequence number of what may be a frame; its checksum is not looked at.
+    #[cfg(feature = "verifier")]
+    pub(crate) fn peek(bytes: &[u8]) -> Option<(usize, u64)> {
+        let mut reader = Reader(bytes);
+        let length = usize::try_from(reader.u32()?).ok()?;
+        let [format, class, kind, _] = reader.array()?;
+        let sequence = reader.u64()?;
+        Class::from_byte(class)?;
+        Kind::from_byte(kind)?;
+        (format == FORMAT && length <= bytes.len()).then_some((length, sequence))
+    }
+
     /// `None` only where the leaf data is shorter than a header, which the length rules out.
     fn parse(leaf_data: &'a [u8]) -> Option<Result<Self, FrameError>> {
         let mut reader = Reader(leaf_data.get(LENGTH_FIELD..)?);
