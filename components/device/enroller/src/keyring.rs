@@ -5,7 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use holdfast_tpm::KeyBlob;
 
+use crate::certificate::Chain;
 use crate::device_api::DeviceApi;
+use crate::trust::SiteTrust;
 
 /// What is there so far.
 #[derive(Debug, Clone, Default)]
@@ -16,8 +18,19 @@ pub struct Keys {
     pub audit: Option<Arc<KeyBlob>>,
     /// The accepted certificate and its issuers, in PEM.
     pub chain: Option<Arc<str>>,
+    /// What the certificate must lead to.
+    pub trust: Option<SiteTrust>,
     /// The connector, spoken to with that certificate.
     pub connector: Option<DeviceApi>,
+}
+
+impl Keys {
+    /// Whether the certificate leads to the roots that the device trusts, if there is one.
+    pub fn chain_verifies(&self) -> Option<Result<(), String>> {
+        let (chain, trust) = (self.chain.as_ref()?, self.trust.as_ref()?);
+        let chain = Chain::from_pem(chain).map_err(|error| error.to_string());
+        Some(chain.and_then(|chain| trust.check_issued(&chain).map_err(|error| error.to_string())))
+    }
 }
 
 /// A shared set of keys; clones share it.

@@ -171,6 +171,7 @@ impl IdentityBackend for Service {
             keys: &keys,
             clock: &self.clock,
             device_key_loads,
+            chain_verifies: keys.chain_verifies(),
         });
         serde_json::to_string(&checks)
             .map_err(|error| CallError::new(ErrorKind::Failed, error.to_string()))

@@ -90,6 +90,13 @@ impl BootPolicy {
         PolicyDigest::authorized_by(&self.signer)
     }
 
+    /// The policy of a key slot that systemd seals to this key's signatures of PCR 11 and to these
+    /// register values (`tpm2_calculate_sealing_policy` of systemd 257): the key first, which
+    /// systemd writes with its exponent, and therefore under another Name than ours.
+    pub fn sealing_policy(&self, values: &[PcrValue]) -> [u8; 32] {
+        PolicyDigest::authorized_by_name(&systemd_name(&self.modulus)).and_pcrs(values).0
+    }
+
     pub(crate) fn modulus(&self) -> &[u8] {
         &self.modulus
     }
@@ -148,13 +155,42 @@ impl PolicyDigest {
 
     /// `TPM2_PolicyAuthorize` without reference: whatever policy the key with this Name signed.
     pub(crate) fn authorized_by(signer: &Name) -> Self {
+        Self::authorized_by_name(signer.as_bytes())
+    }
+
+    fn authorized_by_name(signer: &[u8]) -> Self {
         let hash = Sha256::new()
             .chain_update(Self::EMPTY.0)
             .chain_update(COMMAND_POLICY_AUTHORIZE.to_be_bytes())
-            .chain_update(signer.as_bytes());
+            .chain_update(signer);
         // The second round takes in the reference, which is empty.
         Self(Sha256::digest(hash.finalize()).into())
     }
+}
+
+/// The Name of an RSA key as systemd loads it: a `TPMT_PUBLIC` for signing and decryption with
+/// SHA-256, without symmetric algorithm and scheme, and with the exponent 65537 spelled out.
+fn systemd_name(modulus: &[u8]) -> Vec<u8> {
+    const RSA: u16 = 0x0001;
+    const SHA256: u16 = 0x000b;
+    const NULL: u16 = 0x0010;
+    // userWithAuth, decrypt, sign.
+    const ATTRIBUTES: u32 = 1 << 6 | 1 << 17 | 1 << 18;
+    let bytes = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
+    let mut area = Vec::new();
+    area.extend(RSA.to_be_bytes());
+    area.extend(SHA256.to_be_bytes());
+    area.extend(ATTRIBUTES.to_be_bytes());
+    area.extend(0_u16.to_be_bytes());
+    area.extend(NULL.to_be_bytes());
+    area.extend(NULL.to_be_bytes());
+    area.extend(bytes(modulus.len() * 8).to_be_bytes());
+    area.extend(65_537_u32.to_be_bytes());
+    area.extend(bytes(modulus.len()).to_be_bytes());
+    area.extend(modulus);
+    let mut name = SHA256.to_be_bytes().to_vec();
+    name.extend(Sha256::digest(&area));
+    name
 }
 
 #[derive(der::Sequence)]
@@ -190,4 +226,26 @@ fn fingerprint(modulus: &[u8]) -> der::Result<[u8; 32]> {
         exponent: der::asn1::UintRef::new(&DEFAULT_EXPONENT)?,
     };
     Ok(Sha256::digest(key.to_der()?).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A volume that systemd-repart 257 sealed on a virtual device: the key in its token, PCR 7 of
+    /// that boot, and the policy in its blob.
+    #[test]
+    fn the_policy_is_the_one_that_systemd_seals_to() {
+        const KEY: &str = include_str!("../tests/support/sealed-by-systemd.pem");
+        const PCR_7: &str = "12fc53c9a88c4fe871c24b77c9cee75427370c37e6f54e7d9080d9a7ef7a1678";
+        const POLICY: &str = "8658df809306e3e8c3429ffe4a76d2317af1a7bee32f544149d7a8250affc2f9";
+        let policy = BootPolicy::load(r#"{"sha256":[]}"#, KEY).unwrap();
+        let mut digest = [0; 32];
+        hex::decode_to_slice(PCR_7, &mut digest).unwrap();
+        let secure_boot = PcrValue { index: 7, digest };
+        let command_line = PcrValue { index: 12, digest: [0; 32] };
+        assert_eq!(hex::encode(policy.sealing_policy(&[secure_boot, command_line])), POLICY);
+        let added = PcrValue { index: 12, digest: [1; 32] };
+        assert_ne!(hex::encode(policy.sealing_policy(&[secure_boot, added])), POLICY);
+    }
 }

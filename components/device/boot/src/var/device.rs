@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf};
 
-use holdfast_attestation::pcr::COMMAND_LINE_PCR;
+use holdfast_attestation::pcr::{COMMAND_LINE_PCR, PcrValue, SECURE_BOOT_PCR};
 use holdfast_disk::types;
 use holdfast_tpm::{BootPolicy, Tpm, TpmError};
 
@@ -12,6 +12,7 @@ use super::{
     ext4, luks, mapping,
     mapping::Mapping,
     marker::{self, Marker},
+    seal,
 };
 use crate::{
     boot_disk::{BootDisk, BootDiskError},
@@ -98,6 +99,19 @@ impl<'a> Device<'a> {
         files.attach(&place).map_err(|error| {
             Refusal::new(Reason::VarDamaged, format!("mount at {}: {error}", place.display()))
         })
+    }
+
+    /// Whether the volume is sealed to this boot's key and registers and to nothing weaker: PCR 7 as
+    /// it is, PCR 11 as the image's key signs it, PCR 12 without additions.
+    pub fn check_seal(&self) -> Result<(), String> {
+        let partition = self.partition().map_err(|refusal| refusal.detail)?;
+        let partition = partition.ok_or("there is no state volume")?;
+        let policies = luks::Header::read(&partition)?.sealing_policies()?;
+        let policy = self.policy().map_err(|refusal| refusal.detail)?;
+        let mut values =
+            self.tpm.pcr_read(&[SECURE_BOOT_PCR]).map_err(|error| error.to_string())?;
+        values.push(PcrValue { index: COMMAND_LINE_PCR, digest: [0; 32] });
+        seal::judge(&policies, &policy.sealing_policy(&values))
     }
 
     /// Closes what was opened.

@@ -10,6 +10,7 @@ use std::{
     path::Path,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -46,6 +47,9 @@ struct Token {
     kind: String,
     #[serde(default)]
     keyslots: Vec<String>,
+    /// Of [`TPM_TOKEN`]: the sealed key, private and public part (`TPM2B_PRIVATE`, `TPM2B_PUBLIC`).
+    #[serde(default, rename = "tpm2-blob")]
+    blob: Option<Value>,
 }
 
 /// A valid header.
@@ -153,9 +157,42 @@ impl Header {
         slots.filter_map(|slot| slot.parse().ok()).collect()
     }
 
+    /// The policies under which TPMs open the volume: of each token, read from the object that the
+    /// TPM loads, not from what is written beside it.
+    pub fn sealing_policies(&self) -> Result<BTreeMap<String, Vec<u8>>, String> {
+        let of_tpm = self.metadata.tokens.iter().filter(|(_, token)| token.kind == TPM_TOKEN);
+        of_tpm
+            .map(|(name, token)| {
+                let blob = token.blob.as_ref().and_then(Value::as_str).unwrap_or_default();
+                let blob = BASE64_STANDARD.decode(blob).map_err(|e| e.to_string());
+                let policy = blob
+                    .and_then(|blob| policy_of(&blob).ok_or_else(|| "it is cut short".to_owned()));
+                match policy {
+                    Ok(policy) => Ok((name.clone(), policy)),
+                    Err(why) => Err(format!("the sealed key of token {name}: {why}")),
+                }
+            })
+            .collect()
+    }
+
     fn has_token(&self, kind: &str) -> bool {
         self.metadata.tokens.values().any(|token| token.kind == kind)
     }
+}
+
+/// `authPolicy` of a sealed object (TPM 2.0 part 2, `TPM2B_PRIVATE` and `TPMT_PUBLIC`).
+fn policy_of(blob: &[u8]) -> Option<Vec<u8>> {
+    let (_private, rest) = sized(blob)?;
+    let (public, _) = sized(rest)?;
+    // Type, hash of the Name, attributes.
+    let (policy, _) = sized(public.get(8..)?)?;
+    Some(policy.to_vec())
+}
+
+/// Bytes behind their length (16 bits), and what follows them.
+fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
+    rest.split_at_checked(u16::from_be_bytes(*length).into())
 }
 
 /// One text for one value, whatever the order of its members.
@@ -310,6 +347,27 @@ mod tests {
         );
         assert_eq!(read(disk(&other_order)).unwrap().identity(), ours);
         assert_eq!(read(disk(&OURS.replace("\"1\":{}", "\"7\":{}"))).unwrap().identity(), ours);
+    }
+
+    #[test]
+    fn the_policy_is_read_from_what_the_tpm_loads() {
+        let public = [&[0, 8, 0, 11, 0, 0, 4, 0x12, 0, 3][..], b"pol", &[0, 16, 0, 0]].concat();
+        let blob = [&[0, 2, 9, 9, 0, 17][..], &public].concat();
+        assert_eq!(public.len(), 17);
+        let with = |blob: &[u8]| {
+            let blob = BASE64_STANDARD.encode(blob);
+            let token =
+                format!(r#""type":"systemd-tpm2","tpm2-policy-hash":"00","tpm2-blob":"{blob}""#);
+            read(disk(&OURS.replace(r#""type":"systemd-tpm2""#, &token)))
+                .unwrap()
+                .sealing_policies()
+        };
+        assert_eq!(with(&blob), Ok(BTreeMap::from([("0".to_owned(), b"pol".to_vec())])));
+        for length in 0..blob.len() - 4 {
+            assert!(with(&blob[..length]).unwrap_err().contains("token 0"), "{length}");
+        }
+        assert!(read(disk(OURS)).unwrap().sealing_policies().is_err());
+        assert_eq!(read(disk(WITHOUT)).unwrap().sealing_policies(), Ok(BTreeMap::new()));
     }
 
     /// A header that a person's key opens although he did not make it: no cipher for the key, or

@@ -52,17 +52,19 @@ fn settle(world: &mut impl World) -> Result<Accepted, Refusal> {
 /// The verb.
 pub fn run(places: &Places) -> ExitCode {
     let start = Instant::now();
+    let mut seal = None;
     let outcome = Device::open(places).and_then(|mut device| {
         let outcome = settle(&mut device).and_then(|accepted| {
             device.attach()?;
             Ok(accepted)
         });
+        seal = outcome.is_ok().then(|| device.check_seal());
         if outcome.is_err() {
             device.close();
         }
         outcome
     });
-    let verdict = Verdict::new(&outcome, start.elapsed().as_secs_f64());
+    let verdict = Verdict::new(&outcome, start.elapsed().as_secs_f64()).with_seal(seal);
     milestone(verdict.line());
     let recorded =
         serde_json::to_vec(&verdict).map_err(|error| error.to_string()).and_then(|json| {

@@ -29,11 +29,18 @@ pub struct Verdict {
     pub detail: String,
     /// How long it took.
     pub seconds: f64,
+    /// Of a volume that is used: `as-expected`, or what is wrong with the policy that it is sealed
+    /// to. It tells of a change that has still to do harm: what opened the volume was this boot.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub seal: String,
 }
 
 impl Verdict {
     /// Place of the file.
     pub const PATH: &str = "run/holdfast/var/verdict.json";
+
+    /// The volume is sealed to what it should be.
+    const SEALED: &str = "as-expected";
 
     /// A verdict after so many seconds.
     pub fn new(outcome: &Result<Accepted, Refusal>, seconds: f64) -> Self {
@@ -43,7 +50,19 @@ impl Verdict {
             Err(refusal) => (Outcome::Refused, refusal.reason.code(), refusal.detail.as_str()),
         };
         let seconds = (seconds * 1000.0).round() / 1000.0;
-        Self { outcome, reason: reason.into(), detail: detail.into(), seconds }
+        let seal = String::new();
+        Self { outcome, reason: reason.into(), detail: detail.into(), seconds, seal }
+    }
+
+    /// The same with what came of the look at the seal.
+    #[must_use]
+    pub fn with_seal(mut self, seal: Option<Result<(), String>>) -> Self {
+        self.seal = match seal {
+            None => String::new(),
+            Some(Ok(())) => Self::SEALED.to_owned(),
+            Some(Err(why)) => why,
+        };
+        self
     }
 
     /// The line on the console, without its prefix.
@@ -71,6 +90,11 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&refused).unwrap(),
             r#"{"verdict":"refused","reason":"below-floor","detail":"too; old","seconds":1.235}"#
+        );
+        let opened = verdict(Ok(Accepted::Opened)).with_seal(Some(Ok(())));
+        assert_eq!(
+            serde_json::to_string(&opened).unwrap(),
+            r#"{"verdict":"opened","reason":"","detail":"","seconds":1.235,"seal":"as-expected"}"#
         );
     }
 }

@@ -18,6 +18,7 @@ mod site;
 mod tpm;
 mod units;
 mod var;
+mod var_seal;
 mod var_verdict;
 mod verity;
 
@@ -53,6 +54,7 @@ pub const CHECKS: &[Check] = &[
     Check { id: "site", run: site::run },
     Check { id: "var-verdict", run: var_verdict::run },
     Check { id: "var", run: var::run },
+    Check { id: "var-seal", run: var_seal::run },
     Check { id: "firewall", run: firewall::run },
     Check { id: "units", run: units::run },
     Check { id: "enrolment", run: enrolment::run },

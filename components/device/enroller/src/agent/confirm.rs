@@ -160,7 +160,9 @@ impl Agent {
         connector: DeviceApi,
     ) -> Result<(), Event> {
         let pem = chain.to_pem().map_err(|error| failed("state-damaged", &error))?;
+        let trust = self.site.as_ref().map(|site| site.trust.clone());
         self.keyring.update(|keys| {
+            keys.trust = trust;
             keys.device = Some(key);
             keys.chain = Some(pem.into());
             keys.connector = Some(connector);

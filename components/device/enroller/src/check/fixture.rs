@@ -17,6 +17,7 @@ pub(super) struct Fixture {
     pub(super) keys: Keys,
     pub(super) clock: Clock,
     pub(super) device_key_loads: Option<Result<(), String>>,
+    pub(super) chain_verifies: Option<Result<(), String>>,
 }
 
 impl Fixture {
@@ -32,7 +33,7 @@ impl Fixture {
         };
         let chain: Arc<str> = samples::chain("device-1", b"key").to_pem().unwrap().into();
         let keys = Keys { chain: Some(chain), ..Keys::default() };
-        Self { status, keys, clock, device_key_loads: Some(Ok(())) }
+        Self { status, keys, clock, device_key_loads: Some(Ok(())), chain_verifies: Some(Ok(())) }
     }
 
     /// The same before the server was spoken to.
@@ -48,6 +49,7 @@ impl Fixture {
             keys: &self.keys,
             clock: &self.clock,
             device_key_loads: self.device_key_loads.clone(),
+            chain_verifies: self.chain_verifies.clone(),
         });
         let said = format!("{} {}", finding.text, finding.advice.as_deref().unwrap_or_default());
         assert!(finding.outcome == outcome && said.contains(part), "{part}: {finding:?}");

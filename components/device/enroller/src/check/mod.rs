@@ -1,6 +1,7 @@
 //! The enroller's checks of itself, for `holdfast check`: one file per check.
 
 mod certificate;
+mod chain;
 mod edge_id;
 mod key;
 mod server;
@@ -67,16 +68,19 @@ pub struct Context<'a> {
     pub clock: &'a Clock,
     /// Whether the TPM loads the device key, if there is one.
     pub device_key_loads: Option<Result<(), String>>,
+    /// Whether the certificate leads to the trusted roots, if there is one.
+    pub chain_verifies: Option<Result<(), String>>,
 }
 
 type Run = fn(&Context<'_>) -> Finding;
 
 /// All checks, in the order in which an identity comes to be.
-const CHECKS: [(&str, Run); 6] = [
+const CHECKS: [(&str, Run); 7] = [
     ("identity-tpm", tpm::run),
     ("identity-state", state::run),
     ("identity-key", key::run),
     ("identity-certificate", certificate::run),
+    ("identity-chain", chain::run),
     ("identity-edge-id", edge_id::run),
     ("identity-server", server::run),
 ];
