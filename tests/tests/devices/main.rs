@@ -7,6 +7,7 @@
 mod debug_image;
 mod first_boot;
 mod foreign_var;
+mod guest_tls;
 mod other_tpm;
 mod power_cuts;
 mod programs;

@@ -17,6 +17,8 @@ pub struct Layout {
     pub var: Var,
     /// Kernel command lines: `common` and one per profile.
     pub command_line: BTreeMap<String, Vec<String>>,
+    /// Files of the tools' tree that a profile has besides.
+    pub from_tools: BTreeMap<String, Vec<String>>,
     /// Modules of the initrd.
     pub initrd: Initrd,
     /// Signed PCR 11 values.

@@ -349,6 +349,11 @@ impl Builder<'_> {
         if profile.exists() {
             root.put_tree(&profile)?;
         }
+        for path in self.layout.from_tools.get(self.profile).into_iter().flatten() {
+            let file = self.tools.tree().join(path);
+            let content = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+            root.put(path, content, true);
+        }
         for program in binaries::DEVICE {
             let content = fs::read(self.programs.join(program.name))?;
             root.put(&format!("{}/{}", program.folder, program.name), content, true);
