@@ -2,6 +2,9 @@
 
 use std::io;
 
+use holdfast_attestation::pairing::PairingCodeError;
+use holdfast_site::TransferError;
+
 /// Why nothing was installed.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
@@ -20,6 +23,22 @@ pub enum InstallError {
         image: String,
         /// What is wrong.
         reason: String,
+    },
+    /// The pairing code.
+    #[error("{file}: {error}; write the code into it as the connector printed it")]
+    PairingCode {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        error: PairingCodeError,
+    },
+    /// The leave to move to the site.
+    #[error("{file}: {error}; make a new one with holdfast-cloud site transfer")]
+    Transfer {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        error: TransferError,
     },
     /// The site configuration.
     #[error("{file}: {reason}; make a new one with holdfast-cloud site new")]
@@ -69,7 +88,12 @@ impl InstallError {
     /// Exit status: 3 where the disk or the input was refused and nothing was changed, else 1.
     pub const fn exit_status(&self) -> u8 {
         match self {
-            Self::Image { .. } | Self::Site { .. } | Self::Busy { .. } | Self::Small { .. } => 3,
+            Self::Image { .. }
+            | Self::Site { .. }
+            | Self::PairingCode { .. }
+            | Self::Transfer { .. }
+            | Self::Busy { .. }
+            | Self::Small { .. } => 3,
             Self::Io { .. } | Self::Different { .. } => 1,
         }
     }

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -32,6 +32,12 @@ struct Arguments {
     /// The key that signed the site configuration, PEM; without it the device alone verifies.
     #[arg(long, value_name = "FILE", requires = "site")]
     site_key: Option<PathBuf>,
+    /// A file with the pairing code by which the device is registered, as the connector printed it.
+    #[arg(long, value_name = "FILE", requires = "site")]
+    pairing_code: Option<PathBuf>,
+    /// The site.transfer with which the cloud that the device leaves lets it go to this site.
+    #[arg(long, value_name = "FILE", requires = "site")]
+    transfer: Option<PathBuf>,
     /// Check everything and write nothing.
     #[arg(long)]
     dry_run: bool,
@@ -70,11 +76,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<Option<Outcome>, InstallError> {
     let image = Image::open(&arguments.image)?;
-    let site = arguments
-        .site
-        .as_deref()
-        .map(|site| SiteFiles::read(site, arguments.site_key.as_deref()))
-        .transpose()?;
+    let site = arguments.site.as_deref().map(|site| site_files(site, arguments)).transpose()?;
     let target = Target::open(&arguments.disk, &image)?;
     if site.is_none() {
         eprintln!("without --site the device will wait for a site configuration");
@@ -97,6 +99,17 @@ fn run(arguments: &Arguments) -> Result<Option<Outcome>, InstallError> {
     write(&image, site.as_ref(), &target, &mut |step, done, whole| shown.show(step, done, whole))?;
     shown.end();
     Ok(Some(outcome))
+}
+
+fn site_files(site: &Path, arguments: &Arguments) -> Result<SiteFiles, InstallError> {
+    let mut files = SiteFiles::read(site, arguments.site_key.as_deref())?;
+    if let Some(path) = &arguments.pairing_code {
+        files = files.with_pairing_code(path)?;
+    }
+    if let Some(path) = &arguments.transfer {
+        files = files.with_transfer(path)?;
+    }
+    Ok(files)
 }
 
 /// Asks; only the disk's name, typed, is a yes.

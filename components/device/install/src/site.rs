@@ -1,20 +1,23 @@
-//! The site configuration that goes onto the boot partition.
+//! The site configuration that goes onto the boot partition, and what may lie beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use holdfast_site::{MAX_LENGTH, Site};
+use holdfast_attestation::pairing::PairingCode;
+use holdfast_site::{MAX_LENGTH, Site, Transfer};
 
 use crate::InstallError;
 
 /// A DER ECDSA signature has at most 72 bytes.
 const SIGNATURE_LIMIT: usize = 256;
 
-/// `site.toml` and `site.toml.sig`.
-#[derive(Debug)]
+const PAIRING_CODE: &str = "pairing-code";
+const TRANSFER: &str = "site.transfer";
+
+/// `site.toml`, `site.toml.sig`, and what was added to them. No `Debug`: one may be a secret.
 pub struct SiteFiles {
-    pub(crate) text: Vec<u8>,
-    pub(crate) signature: Vec<u8>,
+    /// Names in the folder of the boot partition, and contents.
+    pub(crate) files: Vec<(&'static str, Vec<u8>)>,
     /// The tenant that it names.
     pub tenant: String,
     /// Whether its signature was verified.
@@ -44,7 +47,30 @@ impl SiteFiles {
         }
         .map_err(|error| bad(error.to_string()))?;
         let tenant = site.tenant.as_str().to_owned();
-        Ok(Self { text, signature, tenant, is_verified: key.is_some() })
+        let files = vec![("site.toml", text), ("site.toml.sig", signature)];
+        Ok(Self { files, tenant, is_verified: key.is_some() })
+    }
+
+    /// Adds the one-time code by which the device is registered, from a file.
+    pub fn with_pairing_code(mut self, path: &Path) -> Result<Self, InstallError> {
+        let text = fs::read_to_string(path)
+            .map_err(InstallError::io(format!("cannot read {}", path.display())))?;
+        let code: PairingCode = text.parse().map_err(|error| InstallError::PairingCode {
+            file: path.display().to_string(),
+            error,
+        })?;
+        self.files.push((PAIRING_CODE, format!("{code}\n").into_bytes()));
+        Ok(self)
+    }
+
+    /// Adds the signature with which another cloud lets the device go to this site.
+    pub fn with_transfer(mut self, path: &Path) -> Result<Self, InstallError> {
+        let text =
+            fs::read(path).map_err(InstallError::io(format!("cannot read {}", path.display())))?;
+        Transfer::parse(&text)
+            .map_err(|error| InstallError::Transfer { file: path.display().to_string(), error })?;
+        self.files.push((TRANSFER, text));
+        Ok(self)
     }
 }
 

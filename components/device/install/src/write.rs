@@ -13,8 +13,6 @@ use crate::{HEAD, Image, InstallError, SiteFiles, Target};
 /// Bytes that are copied at once.
 const CHUNK: u64 = 4 << 20;
 const FOLDER: &str = "holdfast";
-const TEXT: &str = "site.toml";
-const SIGNATURE: &str = "site.toml.sig";
 
 /// What is being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +116,7 @@ fn verify(
     if let Some(site) = site {
         let files = boot_files(image, target).map_err(reading())?;
         let folder = files.root_dir().open_dir(FOLDER).map_err(reading())?;
-        for (name, wanted) in [(TEXT, &site.text), (SIGNATURE, &site.signature)] {
+        for (name, wanted) in &site.files {
             let mut found = Vec::new();
             let file = folder.open_file(name).map_err(reading())?;
             file.take(1 << 20).read_to_end(&mut found).map_err(reading())?;
@@ -133,7 +131,7 @@ fn verify(
 fn put_site(image: &Image, site: &SiteFiles, target: &Target) -> io::Result<()> {
     let files = boot_files(image, target)?;
     let folder = files.root_dir().create_dir(FOLDER)?;
-    for (name, content) in [(TEXT, &site.text), (SIGNATURE, &site.signature)] {
+    for (name, content) in &site.files {
         let mut file = folder.create_file(name)?;
         file.truncate()?;
         file.write_all(content)?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use fatfs::{FileSystem, FsOptions};
+use holdfast_attestation::pairing::PairingCode;
 use holdfast_disk::{BLOCK, Gpt, Guid, Partition, types};
 use tempfile::TempDir;
 
@@ -133,6 +134,19 @@ fn the_image_and_the_site_are_on_the_disk_and_nothing_else() {
     let signature = folder.iter().map(Result::unwrap).find(|e| e.file_name() == "site.toml.sig");
     assert_eq!(signature.unwrap().len(), 70);
 
+    // With the code by which the device is registered.
+    let code = PairingCode::new([3; 16]).to_string();
+    fs::write(bench.path("code"), code.to_lowercase()).unwrap();
+    let output = bench.run(&["--site", "site.toml", "--pairing-code", "code", "--yes", "disk"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains(&code), "the code is a secret");
+    let esp = std::io::Cursor::new(read(&disk, ESP, ESP_SIZE));
+    let files = FileSystem::new(esp, FsOptions::new()).unwrap();
+    let mut text = String::new();
+    let mut file = files.root_dir().open_file("holdfast/pairing-code").unwrap();
+    file.read_to_string(&mut text).unwrap();
+    assert_eq!(text, format!("{code}\n"));
+
     // Again, without a site: as a second installation would be.
     assert!(bench.run(&["--yes", "disk"]).status.success());
     assert!(read(&disk, 0, IMAGE) == read(&image, 0, IMAGE));
@@ -162,6 +176,17 @@ fn what_cannot_be_installed_changes_nothing() {
         (&["--site", "bad.toml", "--yes", "disk"], 3, "bad.toml: "),
         (&["--site", "site.toml", "--site-key", "key.pem", "--yes", "disk"], 3, "site.toml: "),
         (&["--site-key", "key.pem", "--yes", "disk"], 2, "--site"),
+        (&["--pairing-code", "key.pem", "--yes", "disk"], 2, "--site"),
+        (
+            &["--site", "site.toml", "--pairing-code", "key.pem", "--yes", "disk"],
+            3,
+            "key.pem: a pairing code has 28",
+        ),
+        (
+            &["--site", "site.toml", "--transfer", "key.pem", "--yes", "disk"],
+            3,
+            "key.pem: site.transfer: ",
+        ),
         (&["--dry-run"], 2, "<DISK>"),
     ] {
         bench.refuses(arguments, status, why);
