@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod data;
 pub mod device_api;
+pub mod device_audit;
 pub mod ek_cas;
 pub mod est;
 pub mod file_limit;

@@ -1,0 +1,15 @@
+//! The audit logs of devices: what of an upload is believed, where it lies, and how it is found
+//! again. The server's own audit records are elsewhere ([`crate::store::StoredAuditRecord`]).
+//!
+//! A log is kept as its device made it, frame by frame, in batches of the size of the uploads. The
+//! index in the store knows per batch what it is about; there is no row per record.
+
+mod batch;
+mod content;
+mod judge;
+mod log;
+
+pub use batch::{Batch, Record};
+pub use content::{Summary, Users, summary_of, users_of};
+pub use judge::{Appended, CheckpointFault, Past, Point, Refusal, Subject, Verdict, judge};
+pub use log::{BatchContent, LogId, LogIdError, LogState, Position};
