@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use crate::audit::Operation;
 use crate::ca::{Authority, CurrentAuthority};
 use crate::clock::SharedClock;
+use crate::device_audit::DeviceAudit;
 use crate::reply::{ErrorReply, RequestId};
 use crate::store::{Store, StoreError};
 use crate::tokens::KeyRing;
@@ -20,6 +21,8 @@ pub struct App {
     pub authorities: Arc<CurrentAuthority>,
     /// What signs tokens.
     pub token_keys: Arc<KeyRing>,
+    /// The audit logs of devices.
+    pub device_audit: Arc<DeviceAudit>,
     /// The time.
     pub clock: SharedClock,
 }

@@ -76,6 +76,10 @@ acts! {
     StoreRecoveryKey => "recovery.store",
     /// A recovery key was handed out, wrapped.
     ExportRecoveryKey => "recovery.export",
+    /// A device began an audit log.
+    RegisterAuditLog => "audit-log.register",
+    /// A device's audit log told two histories and takes no more records.
+    ForkAuditLog => "audit-log.fork",
     /// A release was published.
     PublishRelease => "release.publish",
     /// A release was withdrawn.

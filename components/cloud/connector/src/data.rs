@@ -88,6 +88,11 @@ impl DataFolder {
         self.0.join("token-keys.json")
     }
 
+    /// The audit logs of devices.
+    pub fn device_audit(&self) -> PathBuf {
+        self.0.join("audit")
+    }
+
     /// The server's TLS certificate and key.
     pub fn tls(&self) -> PathBuf {
         self.0.join("tls")

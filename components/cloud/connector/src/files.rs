@@ -80,11 +80,15 @@ pub fn write(path: &Path, content: &[u8], readers: Readers) -> Result<(), FileEr
 /// Renames within one folder and makes that durable.
 pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
     fs::rename(from, to).map_err(at("rename to", to))?;
-    let folder = match to.parent() {
+    sync_folder(match to.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at("sync", folder))
+    })
+}
+
+/// Makes durable what a folder's entries are.
+pub fn sync_folder(path: &Path) -> Result<(), FileError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(at("sync", path))
 }
 
 /// Makes a folder that only its owner may enter; an existing one is kept as it is.

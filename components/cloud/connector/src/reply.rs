@@ -37,6 +37,7 @@ pub struct ErrorReply {
     request_id: RequestId,
     retry_after: Option<u32>,
     asks_for_credentials: bool,
+    facts: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 impl ErrorReply {
@@ -54,7 +55,15 @@ impl ErrorReply {
             request_id: request_id.clone(),
             retry_after: None,
             asks_for_credentials: false,
+            facts: None,
         }
+    }
+
+    /// With facts for programs, as members beside `error`.
+    #[must_use]
+    pub fn with_facts<const N: usize>(self, facts: [(&str, serde_json::Value); N]) -> Self {
+        let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { facts: Some(facts), ..self }
     }
 
     /// Says when to come back, seconds.
@@ -106,7 +115,16 @@ impl IntoResponse for ErrorReply {
     fn into_response(self) -> Response {
         let refusal =
             Refusal { code: self.code, request_id: self.request_id.0, detail: self.detail };
-        let mut response = (self.status, Json(refusal)).into_response();
+        let mut response = match self.facts {
+            None => (self.status, Json(refusal)).into_response(),
+            Some(mut members) => {
+                let refusal = serde_json::to_value(refusal);
+                if let Ok(serde_json::Value::Object(refusal)) = refusal {
+                    members.extend(refusal);
+                }
+                (self.status, Json(members)).into_response()
+            }
+        };
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

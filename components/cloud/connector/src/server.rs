@@ -18,7 +18,9 @@ use crate::ca::{
 };
 use crate::clock::SharedClock;
 use crate::data::{DataError, DataFolder, Endpoints};
+use crate::device_audit::{DeviceAudit, DeviceAuditError};
 use crate::est::EnrolmentRates;
+use crate::store::Store;
 use crate::tls::{Listener, ServerIdentity, Timeouts, TlsError, Transport, management_config};
 use crate::tokens::{KeyRing, TokenKeyError};
 use crate::{device_api, est, management, public};
@@ -71,6 +73,9 @@ pub enum StartError {
     /// The keys that sign tokens.
     #[error(transparent)]
     TokenKeys(#[from] TokenKeyError),
+    /// The audit logs of devices.
+    #[error(transparent)]
+    DeviceAudit(#[from] DeviceAuditError),
     /// TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -133,7 +138,10 @@ impl Server {
         let tls = ClientTls::new(&identity, &authority)?;
         let authorities = Arc::new(CurrentAuthority::new(authority));
         let token_keys = Arc::new(token_keys);
-        let app = App { store: Arc::new(store), authorities, token_keys, clock };
+        let store: Arc<dyn Store> = Arc::new(store);
+        let device_audit = DeviceAudit::open(&data.device_audit(), &store).await?;
+        let device_audit = Arc::new(device_audit);
+        let app = App { store, authorities, token_keys, device_audit, clock };
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();

@@ -54,6 +54,8 @@ pub const QUOTE_STATEMENT: HoldfastOid = holdfast_oid!(3);
 pub const POLICY_ATTESTED: HoldfastOid = holdfast_oid!(4);
 /// Certificate policy: the device proved neither.
 pub const POLICY_NOT_ATTESTED: HoldfastOid = holdfast_oid!(5);
+/// Purpose of a certificate (extended key usage): the server's receipts of audit records.
+pub const PURPOSE_AUDIT_RECEIPT: HoldfastOid = holdfast_oid!(6);
 
 impl HoldfastOid {
     /// Dotted decimal.

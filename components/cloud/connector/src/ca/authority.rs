@@ -9,6 +9,7 @@ use x509_parser::prelude::X509Certificate;
 
 use super::ocsp::Responder;
 use super::profile::{Assurance, DeviceProfile, LeafSubject};
+use super::receipt::ReceiptSigner;
 use super::roster::{IssuingCa, Roster};
 use super::{CaCertificate, CaError, CaFolder, CaId, Crl, Passphrase, Serial, pkcs7};
 
@@ -41,6 +42,7 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     former: Vec<Signer>,
     responder: Responder,
+    receipt_signer: ReceiptSigner,
     device: DeviceProfile,
 }
 
@@ -88,6 +90,7 @@ impl Authority {
             issuer: current.issuer,
             former,
             responder: Responder::default(),
+            receipt_signer: ReceiptSigner::default(),
             device: DeviceProfile::default(),
             roster,
         })
@@ -211,6 +214,10 @@ impl Authority {
 
     pub(super) fn responder(&self) -> &Responder {
         &self.responder
+    }
+
+    pub(super) fn receipt_signer(&self) -> &ReceiptSigner {
+        &self.receipt_signer
     }
 }
 

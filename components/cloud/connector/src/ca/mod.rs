@@ -14,6 +14,7 @@ mod key;
 mod ocsp;
 pub mod pkcs7;
 mod profile;
+mod receipt;
 mod roll_over;
 mod roster;
 mod serial;

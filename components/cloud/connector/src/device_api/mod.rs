@@ -1,5 +1,6 @@
 //! The device API: mutual TLS only, and the device's state is looked up at every request.
 
+mod audit;
 mod authenticate;
 mod boot;
 mod recovery;
@@ -26,9 +27,20 @@ const BOOT: &str = "/api/v1/device/boot";
 const RECOVERY_KEY: &str = "/api/v1/device/recovery-key";
 const TOKEN: &str = "/api/v1/device/token";
 
+const AUDIT_LOG: &str = "/api/v1/device/audit/logs/{log}";
+const AUDIT_RECORDS: &str = "/api/v1/device/audit/logs/{log}/records/{first}";
+
 /// Methods and paths of the device API, for the API's description.
-pub const ROUTES: [(&str, &str); 5] =
-    [("get", SELF), ("put", BOOT), ("put", RECOVERY_KEY), ("post", TOKEN), ("get", JWKS_PATH)];
+pub const ROUTES: [(&str, &str); 8] = [
+    ("get", SELF),
+    ("put", BOOT),
+    ("put", RECOVERY_KEY),
+    ("post", TOKEN),
+    ("get", AUDIT_LOG),
+    ("put", AUDIT_LOG),
+    ("put", AUDIT_RECORDS),
+    ("get", JWKS_PATH),
+];
 
 /// The listener's routes.
 pub fn router(app: &App) -> Router {
@@ -36,6 +48,7 @@ pub fn router(app: &App) -> Router {
     Router::new()
         .route(SELF, get(self_::show))
         .route(RECOVERY_KEY, put(recovery::put))
+        .merge(audit::router())
         .merge(boot::router())
         .merge(token::router())
         .route(JWKS_PATH, get(management::jwks))

@@ -37,7 +37,9 @@ pub struct NewEvent {
     pub at: OffsetDateTime,
     /// How much it matters.
     pub severity: Severity,
-    /// `enrolled`, `activated`, `enrolment-refused`, `connection-refused`, `firmware-changed`.
+    /// `enrolled`, `activated`, `enrolment-refused`, `connection-refused`, `firmware-changed`,
+    /// `audit-gap`, `audit-fork`, `audit-rolled-back`, `audit-checkpoint-invalid`,
+    /// `audit-log-replaced`.
     pub kind: String,
     /// The stable reason code.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -15,6 +15,7 @@ pub use sqlite::SqliteStore;
 
 use crate::access::ApiKey;
 use crate::ca::{CaId, RevokedCertificate, Serial};
+use crate::device_audit::{BatchPage, BatchQuery, LogId, NewBatch, NewLog, StoredBatch, StoredLog};
 use crate::ek_cas::EkCa;
 use crate::recovery::{NewRecoveryKey, StoredRecoveryKey};
 use crate::registry::{
@@ -349,6 +350,36 @@ pub trait Store: Send + Sync + 'static {
     fn record_audit(&self, audit: AuditEntry) -> StoreFuture<'_, ()>;
     /// Audit records, newest first.
     fn audit_records(&self, filter: AuditFilter) -> StoreFuture<'_, Vec<StoredAuditRecord>>;
+
+    /// Registers an audit log of a device and closes the one that was open; then there is this
+    /// event, with what happened as its detail.
+    fn register_audit_log(
+        &self,
+        log: NewLog,
+        replaced: NewEvent,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, ()>;
+    /// An audit log of a device.
+    fn audit_log(&self, id: LogId) -> StoreFuture<'_, Option<StoredLog>>;
+    /// Audit logs of a device, newest first.
+    fn audit_logs(&self, device_id: Uuid) -> StoreFuture<'_, Vec<StoredLog>>;
+    /// Every audit log with the number of its records.
+    fn audit_log_sizes(&self) -> StoreFuture<'_, Vec<(LogId, u64)>>;
+    /// Makes a batch whose file is durable part of its log.
+    fn append_audit_batch(&self, batch: NewBatch) -> StoreFuture<'_, ()>;
+    /// Lets an audit log grow no more; where it is forked already nothing is recorded.
+    fn fork_audit_log(&self, id: LogId, event: NewEvent, audit: AuditEntry) -> StoreFuture<'_, ()>;
+    /// The batch of a log that has this record.
+    fn audit_batch_of(&self, log: LogId, sequence: u64) -> StoreFuture<'_, Option<StoredBatch>>;
+    /// Batches of a log in order, those that begin with this record or a later one.
+    fn audit_batches(
+        &self,
+        log: LogId,
+        first: u64,
+        limit: u32,
+    ) -> StoreFuture<'_, Vec<StoredBatch>>;
+    /// Batches that may have what is looked for, newest first.
+    fn search_audit_batches(&self, query: BatchQuery) -> StoreFuture<'_, BatchPage>;
 
     /// Adds an API key.
     fn add_api_key(&self, key: ApiKey, audit: AuditEntry) -> StoreFuture<'_, ()>;

@@ -8,6 +8,7 @@ mod bad_input;
 mod boot;
 mod command_line;
 mod device_api;
+mod device_audit;
 mod enrolment;
 mod groups;
 mod import;

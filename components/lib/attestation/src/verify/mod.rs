@@ -12,11 +12,13 @@
 //! | 8 | enrolment | the certified key is that of the request, and cannot leave its TPM |
 //! | 9 | enrolment | the quoted PCRs are those of a known release and site |
 
+mod audit_key;
 mod boot;
 mod chain;
 mod enrolment;
 mod nonce_request;
 
+pub use audit_key::{AuditKeyRefusal, audit_key_qualifying_data, check_audit_key};
 pub use boot::{BootExpectation, BootVerdict, KnownRelease, check_boot_state};
 pub use enrolment::{
     EnrolmentContext, EnrolmentVerdict, check_binding, check_csr_signature, check_device_key,

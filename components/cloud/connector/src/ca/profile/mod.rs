@@ -5,6 +5,7 @@ mod device;
 mod issuing;
 mod ocsp;
 mod public_url;
+mod receipt;
 mod root;
 pub(super) mod server;
 
@@ -12,6 +13,7 @@ pub use device::{Assurance, DeviceProfile, LeafSubject, ProfileError};
 pub(super) use issuing::issuing;
 pub(super) use ocsp::ocsp_responder;
 pub use public_url::{PublicUrl, PublicUrlError};
+pub(super) use receipt::receipt_signer;
 pub(super) use root::{CrossSigned, cross, root};
 pub(super) use server::server;
 

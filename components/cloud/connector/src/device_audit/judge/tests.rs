@@ -267,6 +267,9 @@ fn repeats_gaps_overlaps_and_forks() {
     }
 }
 
+/// Name, batch, place and number of the fault, and what it is if that is said.
+type BadBatch = (&'static str, Vec<u8>, usize, u64, Option<FrameFault>);
+
 #[test]
 fn unreadable_frames_are_named_by_place_and_number() {
     let device = Device::with_history();
@@ -282,7 +285,7 @@ fn unreadable_frames_are_named_by_place_and_number() {
     let mut flipped = two();
     flipped[len + 70] ^= 1;
     let cut = |needed, found| FrameFault::Unreadable(FrameError::CutOff { needed, found });
-    let table: &[(&str, Vec<u8>, usize, u64, Option<FrameFault>)] = &[
+    let table: &[BadBatch] = &[
         ("empty", vec![], 0, 3, Some(cut(4, 0))),
         ("zeros", vec![0; 99], 0, 3, Some(FrameFault::Unreadable(FrameError::Length(0)))),
         ("cut", two()[..len + 9].to_vec(), len, 4, Some(cut(second, 9))),
@@ -319,6 +322,8 @@ fn unreadable_frames_are_named_by_place_and_number() {
     assert!(matches!(stored.put(&device, 3, &spliced), Verdict::Appends(_)));
 }
 
+type BadCheckpoint = (&'static str, String, fn(&CheckpointFault) -> bool);
+
 #[test]
 fn checkpoints_that_do_not_fit() {
     let mut device = Device::new();
@@ -337,7 +342,7 @@ fn checkpoints_that_do_not_fit() {
     let mut mismatch = device.sign(good.clone());
     mismatch = mismatch.replace("\n5\n", "\n4\n");
     let other = with(|c| c.origin = Origin::new("holdfast/audit/other").unwrap());
-    let table: &[(&str, String, fn(&CheckpointFault) -> bool)] = &[
+    let table: &[BadCheckpoint] = &[
         ("text", "nonsense".into(), |f| matches!(f, CheckpointFault::Unreadable(_))),
         ("other key", foreign, |f| matches!(f, CheckpointFault::NotSigned(NotSigned::NoSignature))),
         ("signature", mismatch, |f| matches!(f, CheckpointFault::NotSigned(NotSigned::Mismatch))),

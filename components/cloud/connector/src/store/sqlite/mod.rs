@@ -7,6 +7,7 @@ mod audit;
 mod boot_reports;
 mod certificates;
 mod columns;
+mod device_logs;
 mod devices;
 mod ek_cas;
 mod enrolments;
@@ -35,6 +36,7 @@ use super::{
 };
 use crate::access::ApiKey;
 use crate::ca::{CaId, RevokedCertificate, Serial};
+use crate::device_audit::{BatchPage, BatchQuery, LogId, NewBatch, NewLog, StoredBatch, StoredLog};
 use crate::ek_cas::EkCa;
 use crate::files;
 use crate::recovery::{NewRecoveryKey, StoredRecoveryKey};
@@ -474,6 +476,65 @@ impl Store for SqliteStore {
 
     fn audit_records(&self, filter: AuditFilter) -> StoreFuture<'_, Vec<StoredAuditRecord>> {
         self.read(move |db| audit::list(db, &filter))
+    }
+
+    fn register_audit_log(
+        &self,
+        log: NewLog,
+        replaced: NewEvent,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, ()> {
+        self.write(move |db| {
+            if let Some(before) = device_logs::insert(db, &log)? {
+                let detail =
+                    format!("log {} took the place of log {before}, which was open", log.id);
+                events::insert(db, &NewEvent { detail, ..replaced })?;
+            }
+            audit::insert(db, &audit)
+        })
+    }
+
+    fn audit_log(&self, id: LogId) -> StoreFuture<'_, Option<StoredLog>> {
+        self.read(move |db| device_logs::find(db, &id))
+    }
+
+    fn audit_logs(&self, device_id: Uuid) -> StoreFuture<'_, Vec<StoredLog>> {
+        self.read(move |db| device_logs::of_device(db, device_id))
+    }
+
+    fn audit_log_sizes(&self) -> StoreFuture<'_, Vec<(LogId, u64)>> {
+        self.read(device_logs::sizes)
+    }
+
+    fn append_audit_batch(&self, batch: NewBatch) -> StoreFuture<'_, ()> {
+        self.write(move |db| device_logs::append(db, &batch))
+    }
+
+    fn fork_audit_log(&self, id: LogId, event: NewEvent, audit: AuditEntry) -> StoreFuture<'_, ()> {
+        self.write(move |db| {
+            if device_logs::fork(db, &id)? {
+                events::insert(db, &event)?;
+                audit::insert(db, &audit)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn audit_batch_of(&self, log: LogId, sequence: u64) -> StoreFuture<'_, Option<StoredBatch>> {
+        self.read(move |db| device_logs::batch_of(db, &log, sequence))
+    }
+
+    fn audit_batches(
+        &self,
+        log: LogId,
+        first: u64,
+        limit: u32,
+    ) -> StoreFuture<'_, Vec<StoredBatch>> {
+        self.read(move |db| device_logs::batches(db, &log, first, limit))
+    }
+
+    fn search_audit_batches(&self, query: BatchQuery) -> StoreFuture<'_, BatchPage> {
+        self.read(move |db| device_logs::search(db, &query))
     }
 
     fn add_api_key(&self, key: ApiKey, audit: AuditEntry) -> StoreFuture<'_, ()> {

@@ -26,12 +26,12 @@ impl Fixture {
         format!("{:?}", run(arguments).await) == format!("{:?}", ExitCode::SUCCESS)
     }
 
-    async fn roll_issuing(&self) {
+    pub(crate) async fn roll_issuing(&self) {
         assert!(self.ca(&["roll-issuing"]).await);
     }
 
     /// The old root's key is where the first start left it.
-    async fn roll_root(&self) {
+    pub(crate) async fn roll_root(&self) {
         let new = self.data().join("root-2.key");
         assert!(self.ca(&["roll-root", "--new-root-key", new.to_str().unwrap()]).await);
     }

@@ -182,6 +182,21 @@ impl Connection {
         self.exchange(request).await
     }
 
+    /// The same with headers.
+    pub async fn send_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> hyper::Result<Answer> {
+        let mut request = Request::builder().method(method).uri(path).header("host", "connector");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.exchange(request.body(Full::new(body.into())).unwrap()).await
+    }
+
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Answer> {
         // The answer before may have been read before its connection knew that it is at its end.
         self.sender.ready().await?;

@@ -1,5 +1,6 @@
 //! A running server, and the two ends that talk to it.
 
+pub mod audit_log;
 pub mod device;
 pub mod http;
 pub mod openssl;

@@ -30,6 +30,9 @@ pub struct SoftwareTpm {
     ek: PrivateDecryptingKey,
     ak: SigningKey,
     device_key: SigningKey,
+    pub audit_key: SigningKey,
+    pub audit_key_attributes: ObjectAttributes,
+    pub audit_key_scheme: EccScheme,
     pub ak_attributes: ObjectAttributes,
     pub device_key_attributes: ObjectAttributes,
     pub ek_certificates: Vec<Vec<u8>>,
@@ -52,6 +55,9 @@ impl SoftwareTpm {
             ek: PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap(),
             ak: SigningKey::random(&mut OsRng),
             device_key: SigningKey::random(&mut OsRng),
+            audit_key: SigningKey::random(&mut OsRng),
+            audit_key_attributes: key_attributes(),
+            audit_key_scheme: EccScheme::Ecdsa(HashAlgorithm::Sha256),
             ak_attributes: key_attributes() | ObjectAttributes::RESTRICTED,
             device_key_attributes: key_attributes(),
             ek_certificates: Vec::new(),
@@ -73,6 +79,18 @@ impl SoftwareTpm {
     pub fn private_key(&self) -> PrivateKeyDer<'static> {
         let der = self.device_key.to_pkcs8_der().unwrap();
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der.as_bytes().to_vec()))
+    }
+
+    /// What the TPM says of the key that signs the log of this origin.
+    pub fn certify_audit_key(&self, origin: &str) -> CertifyStatement {
+        let public = ecc_public(&self.audit_key, self.audit_key_attributes, self.audit_key_scheme);
+        let certify = Attested::Certify {
+            name: public.name(),
+            qualified_name: Name::of_public_area(HashAlgorithm::Sha256, b"qualified"),
+        };
+        let data = sha256(&[b"holdfast audit key 1\n", origin.as_bytes()]);
+        let (attest, signature) = self.sign_attest(certify, &data);
+        CertifyStatement { attest, signature, public: public.marshal() }
     }
 
     fn sign_attest(&self, attested: Attested, qualifying_data: &[u8]) -> (Vec<u8>, Vec<u8>) {
