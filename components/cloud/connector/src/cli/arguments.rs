@@ -10,6 +10,7 @@ use super::{Client, Exit};
 use crate::access::Role;
 use crate::ca::{CaId, PublicUrl};
 use crate::data::DataFolder;
+use crate::device_audit::LogId;
 use crate::files;
 use crate::registry::{
     Approval, Binding, DeviceState, Digest, GroupName, QuoteMode, Severity, Tenant,
@@ -131,8 +132,11 @@ pub(super) enum Command {
     Alert(Alert),
     /// What happened: enrolments, and why some were refused.
     Events(Events),
-    /// Who changed what.
+    /// Who changed what on the server.
     Audit(Audit),
+    /// The audit logs of devices: who did what there.
+    #[command(subcommand)]
+    DeviceAudit(DeviceAudit),
     /// Tokens by which devices show third parties who they are.
     #[command(subcommand)]
     Token(Token),
@@ -705,6 +709,73 @@ pub(super) struct Audit {
     /// At most so many.
     #[arg(long, default_value_t = 50)]
     pub(super) limit: u32,
+}
+
+const SEARCH: &str = "\
+Examples:
+
+  holdfast-cloud device-audit search --device SN-0001 --user 1000
+  holdfast-cloud device-audit search --class usb --from 2026-11-25T00:00:00Z
+  holdfast-cloud device-audit search --action identity.sign --json";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeviceAudit {
+    /// Find records, those that came last first.
+    Search(DeviceAuditSearch),
+    /// Show a device's logs: up to where each is stored, and signed by its TPM.
+    Status(DeviceName),
+    /// Write a whole log into a folder: its key, its segments, and a receipt of the server.
+    Export(DeviceAuditExport),
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = SEARCH)]
+pub(super) struct DeviceAuditSearch {
+    /// Only of this device: Edge ID or device id.
+    #[arg(long)]
+    pub(super) device: Option<String>,
+    /// Owner, where several tenants use the same Edge ID.
+    #[arg(long, requires = "device")]
+    pub(super) tenant: Option<Tenant>,
+    /// Only by this user id, or by one who logged in as it.
+    #[arg(long, value_name = "UID")]
+    pub(super) user: Option<u32>,
+    /// Only of this class: kernel, execution, system, operation, authentication, usb, policy,
+    /// update, permission, log.
+    #[arg(long)]
+    pub(super) class: Option<String>,
+    /// Only of this kind: kernel-event, operation, loss, recovered, checkpoint, boot, clock.
+    #[arg(long)]
+    pub(super) kind: Option<String>,
+    /// Only at this time or later (RFC 3339).
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(super) from: Option<OffsetDateTime>,
+    /// Only at this time or earlier (RFC 3339).
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(super) to: Option<OffsetDateTime>,
+    /// Only with this text in the name of the action.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) action: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    pub(super) limit: u32,
+}
+
+fn moment(text: &str) -> Result<OffsetDateTime, String> {
+    OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339)
+        .map_err(|e| format!("not a time as in 2026-11-25T10:00:00Z: {e}"))
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeviceAuditExport {
+    #[command(flatten)]
+    pub(super) device: DeviceName,
+    /// Which log, as status prints it; the device's last one unless given.
+    #[arg(long)]
+    pub(super) log: Option<LogId>,
+    /// Folder to write, which must not exist.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

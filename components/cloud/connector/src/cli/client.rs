@@ -6,8 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use holdfast_attestation::refusal::Refusal;
 use holdfast_site::HttpsOrigin;
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
@@ -15,6 +16,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
@@ -86,6 +88,32 @@ impl Client {
         self.call(Method::GET, path, JSON, Bytes::new()).await
     }
 
+    /// Reads what may be long, piece by piece; says how many bytes there were.
+    pub async fn download(
+        &self,
+        path: &str,
+        mut sink: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<u64, ClientError> {
+        let sending = self.send(Method::GET, path, JSON, Bytes::new());
+        let (response, driver) = self.in_time(sending).await?;
+        let (parts, mut body) = response.into_parts();
+        if !parts.status.is_success() {
+            let body =
+                self.in_time(async { body.collect().await.map_err(|e| self.unreachable(&e)) });
+            return Err(refusal(parts.status, &body.await?.to_bytes()));
+        }
+        let mut length = 0;
+        while let Some(frame) = self.in_time(async { Ok(body.frame().await) }).await? {
+            let frame = frame.map_err(|e| self.unreachable(&e))?;
+            if let Some(data) = frame.data_ref() {
+                sink(data).map_err(|e| ClientError::Configuration(e.to_string()))?;
+                length += data.len() as u64;
+            }
+        }
+        driver.abort();
+        Ok(length)
+    }
+
     /// Changes.
     pub async fn post<T: DeserializeOwned>(
         &self,
@@ -122,26 +150,35 @@ impl Client {
         media_type: &str,
         body: Bytes,
     ) -> Result<T, ClientError> {
-        let exchange = self.exchange(method, path, media_type, body);
-        let exchange = tokio::time::timeout(TIMEOUT, exchange);
-        let (status, body) =
-            exchange.await.map_err(|_| self.unreachable(&"it took too long to answer"))??;
+        let exchange = Box::pin(async {
+            let (response, driver) = self.send(method, path, media_type, body).await?;
+            let status = response.status();
+            let body = response.into_body().collect().await.map_err(|e| self.unreachable(&e))?;
+            driver.abort();
+            Ok((status, body.to_bytes()))
+        });
+        let (status, body) = self.in_time(exchange).await?;
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|e| ClientError::Answer(e.to_string()));
         }
-        let refusal: Refusal = serde_json::from_slice(&body)
-            .map_err(|_| ClientError::Answer(format!("HTTP status {status}")))?;
-        let detail = refusal.detail.unwrap_or_else(|| refusal.code.clone());
-        Err(ClientError::Refused { code: refusal.code, detail, request_id: refusal.request_id })
+        Err(refusal(status, &body))
     }
 
-    async fn exchange(
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        let done = tokio::time::timeout(TIMEOUT, work).await;
+        done.map_err(|_| self.unreachable(&"it took too long to answer"))?
+    }
+
+    async fn send(
         &self,
         method: Method,
         path: &str,
         media_type: &str,
         body: Bytes,
-    ) -> Result<(StatusCode, Bytes), ClientError> {
+    ) -> Result<(Response<Incoming>, AbortHandle), ClientError> {
         let (host, port) = (self.origin.host(), self.origin.port());
         let name = ServerName::try_from(host.to_owned())
             .map_err(|e| ClientError::Configuration(e.to_string()))?;
@@ -160,10 +197,7 @@ impl Client {
             .body(Full::new(body))
             .map_err(|e| ClientError::Configuration(e.to_string()))?;
         let response = sender.send_request(request).await.map_err(|e| self.unreachable(&e))?;
-        let status = response.status();
-        let body = response.into_body().collect().await.map_err(|e| self.unreachable(&e))?;
-        driver.abort();
-        Ok((status, body.to_bytes()))
+        Ok((response, driver.abort_handle()))
     }
 
     fn unreachable(&self, detail: &dyn std::fmt::Display) -> ClientError {
@@ -172,4 +206,12 @@ impl Client {
             detail: detail.to_string(),
         }
     }
+}
+
+fn refusal(status: StatusCode, body: &[u8]) -> ClientError {
+    let Ok(refusal) = serde_json::from_slice::<Refusal>(body) else {
+        return ClientError::Answer(format!("HTTP status {status}"));
+    };
+    let detail = refusal.detail.unwrap_or_else(|| refusal.code.clone());
+    ClientError::Refused { code: refusal.code, detail, request_id: refusal.request_id }
 }

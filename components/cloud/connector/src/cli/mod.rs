@@ -6,6 +6,7 @@ mod arguments;
 mod ca;
 mod client;
 mod device;
+mod device_audit;
 mod ek_ca;
 mod events;
 mod exit;
@@ -44,6 +45,9 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Alert(command) => alert::run(command, &connection, &output).await,
         Command::Events(wanted) => events::run_events(wanted, &connection, &output).await,
         Command::Audit(wanted) => events::run_audit(wanted, &connection, &output).await,
+        Command::DeviceAudit(command) => {
+            Box::pin(device_audit::run(command, &connection, &output)).await
+        }
         Command::Token(command) => token::run(command, &connection, &output).await,
         Command::ApiKey(command) => key::run(command, &connection, &output).await,
     };

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::{AUDIT_LOG, AUDIT_RECORDS, DeviceSession};
 use crate::app::App;
 use crate::audit::{Act, Operation};
+use crate::ca::CaError;
 use crate::device_audit::{
     Ingested, LogId, LogState, NewLog, Position, PreviousLog, Refusal, Upload,
 };
@@ -137,22 +138,34 @@ impl Call {
     }
 
     fn answer(&self, log: LogId, position: &Position) -> Result<Json<LogAnswer>, ErrorReply> {
-        let now = self.app.now();
-        let head = position.head.to_string();
-        let root = position.frontier.root().to_string();
-        let size = position.size();
-        let receipt = Receipt {
-            log: &log,
-            device_id: self.device.id,
-            size,
-            head: &head,
-            root: &root,
-            time: now.unix_timestamp(),
-        };
-        let receipt = self.app.authority().sign_receipt(&receipt, now);
-        let receipt = receipt.map_err(|e| self.internal(&e))?;
-        Ok(Json(LogAnswer { log, size, head, root, receipt }))
+        let receipt = receipt(&self.app, &log, self.device.id, position);
+        Ok(Json(LogAnswer {
+            log,
+            size: position.size(),
+            head: position.head.to_string(),
+            root: position.frontier.root().to_string(),
+            receipt: receipt.map_err(|e| self.internal(&e))?,
+        }))
     }
+}
+
+/// What the server signs of a log at this position.
+pub(crate) fn receipt(
+    app: &App,
+    log: &LogId,
+    device_id: Uuid,
+    position: &Position,
+) -> Result<String, CaError> {
+    let now = app.now();
+    let receipt = Receipt {
+        log,
+        device_id,
+        size: position.size(),
+        head: position.head.to_string(),
+        root: position.frontier.root().to_string(),
+        time: now.unix_timestamp(),
+    };
+    app.authority().sign_receipt(&receipt, now)
 }
 
 /// What the server has of a log.
@@ -172,8 +185,8 @@ struct Receipt<'a> {
     log: &'a LogId,
     device_id: Uuid,
     size: u64,
-    head: &'a str,
-    root: &'a str,
+    head: String,
+    root: String,
     /// Seconds since 1970.
     time: i64,
 }

@@ -14,6 +14,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, put};
 
+pub(crate) use audit::receipt;
 pub use authenticate::DeviceSession;
 
 use crate::app::App;

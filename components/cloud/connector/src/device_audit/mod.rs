@@ -6,16 +6,20 @@
 
 mod batch;
 mod content;
+mod export;
 mod ingest;
 mod judge;
 mod log;
 mod objects;
+mod search;
 mod stored;
 
 pub use batch::{Batch, Record};
 pub use content::{Summary, Users, summary_of, users_of};
+pub use export::Export;
 pub use ingest::{DeviceAudit, DeviceAuditError, Ingested, Upload};
 pub use judge::{Appended, CheckpointFault, Past, Point, Refusal, Subject, Verdict, judge};
 pub use log::{BatchContent, LogId, LogIdError, LogState, Position};
 pub use objects::{ObjectError, Objects};
+pub use search::{Cursor, CursorError, FoundRecord, Search, SearchPage, name_of};
 pub use stored::{BatchPage, BatchQuery, NewBatch, NewLog, PreviousLog, StoredBatch, StoredLog};

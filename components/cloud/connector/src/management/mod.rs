@@ -6,6 +6,7 @@ mod api_keys;
 mod audit_records;
 mod auth;
 mod authority;
+mod device_audit;
 mod devices;
 mod ek_cas;
 mod events;

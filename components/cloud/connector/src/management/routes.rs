@@ -6,8 +6,8 @@ use axum::routing::{MethodRouter, get, post};
 use http::Method;
 
 use super::{
-    alerts, api_keys, audit_records, auth, authority, devices, ek_cas, events, groups, health,
-    import, recovery, releases, sites, tokens,
+    alerts, api_keys, audit_records, auth, authority, device_audit, devices, ek_cas, events,
+    groups, health, import, recovery, releases, sites, tokens,
 };
 use crate::access::Role;
 use crate::app::App;
@@ -79,6 +79,9 @@ fn device_routes() -> Vec<Route> {
             "/api/v1/devices/{device}/move-group",
             post(devices::move_group),
         ),
+        Route::read("/api/v1/devices/{device}/audit-logs", get(device_audit::logs)),
+        Route::read("/api/v1/devices/{device}/audit-logs/{log}/export", get(device_audit::export)),
+        Route::read("/api/v1/device-audit", get(device_audit::search)),
         Route::read("/api/v1/groups", get(groups::list)),
         Route::change(Admin, Act::SetGroup, "/api/v1/groups", post(groups::put)),
         Route::read("/api/v1/groups/{group}", get(groups::show)),

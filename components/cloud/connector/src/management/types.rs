@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::Role;
 use crate::ca::{CaCertificate, CaId, Roster};
+use crate::device_audit::{LogId, LogState, PreviousLog, StoredLog};
 use crate::registry::{
     Approval, Binding, CertificateRecord, Device, Digest, EnrolmentRecord, Event, GroupName,
     QuoteMode, StoredBootReport, Tenant,
@@ -337,6 +338,63 @@ pub struct RotateTokenKeys {
     /// Somebody else may have the keys: none of them is published any more.
     #[serde(default)]
     pub compromised: bool,
+}
+
+/// How an audit log of a device stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuditLogStatus {
+    /// Its id.
+    pub log: LogId,
+    /// Whether it still grows.
+    pub state: LogState,
+    /// Number of records.
+    pub size: u64,
+    /// Hash of the last of them.
+    pub head: String,
+    /// Root of the tree over them.
+    pub root: String,
+    /// Number of records that the last checkpoint signed.
+    pub signed_size: Option<u64>,
+    /// The last start of the device that a checkpoint is bound to.
+    pub boot: Option<AuditLogBoot>,
+    /// The log that it follows, as the device tells.
+    pub previous: Option<PreviousLog>,
+    /// When it was registered.
+    #[serde(with = "time::serde::rfc3339")]
+    pub registered_at: time::OffsetDateTime,
+    /// When the last records came.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub uploaded_at: Option<time::OffsetDateTime>,
+}
+
+/// A start of a device, by its TPM.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct AuditLogBoot {
+    /// Starts of the TPM since it was cleared.
+    pub reset_count: u32,
+    /// A counter of the TPM that grows at every start.
+    pub nv_counter: u64,
+}
+
+impl From<&StoredLog> for AuditLogStatus {
+    fn from(log: &StoredLog) -> Self {
+        let position = &log.position;
+        Self {
+            log: log.id.clone(),
+            state: log.state,
+            size: position.size(),
+            head: position.head.to_string(),
+            root: position.frontier.root().to_string(),
+            signed_size: position.checkpoint,
+            boot: position.boot.map(|boot| AuditLogBoot {
+                reset_count: boot.clock.reset_count,
+                nv_counter: boot.nv_counter,
+            }),
+            previous: log.previous.clone(),
+            registered_at: log.registered_at,
+            uploaded_at: log.uploaded_at,
+        }
+    }
 }
 
 /// A list.

@@ -2,6 +2,7 @@
 
 mod receipts;
 mod registration;
+mod search;
 mod uploads;
 
 use std::collections::BTreeMap;
