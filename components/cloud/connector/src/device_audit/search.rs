@@ -117,7 +117,7 @@ pub struct FoundRecord {
     pub action: String,
     /// One line for people.
     pub summary: String,
-    /// The payload, where it is JSON or text.
+    /// The payload: JSON, text, or the kernel's messages, one line each.
     pub payload: Value,
 }
 
