@@ -16,6 +16,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
+use crate::support::audit_log::Log;
 use crate::support::device::{Device, ENROL, NONCE, RENEW, Tpm as _, certificates};
 use crate::support::http::{Connection, Dial};
 use crate::support::process::{Process, serve, serve_arguments, until_it_serves};
@@ -30,6 +31,8 @@ const EFFECTS: [(&str, &str); 2] =
 /// What a start does to the data folder besides.
 const FIRST_EFFECTS: [(&str, &str); 2] =
     [("sync", "fsync,fdatasync"), ("rename", "rename,renameat,renameat2")];
+/// Records that an upload has.
+const UPLOADED: usize = 3;
 const SELF: &str = "/api/v1/device/self";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,17 @@ enum Step {
     Enrolment,
     Renewal,
     Activation,
+    /// The first records of an audit log.
+    Upload,
+}
+
+/// Whose system calls count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Threads {
+    /// That of the one that owns the database.
+    Writer,
+    /// Those of each one for itself.
+    Each,
 }
 
 /// Kills when the `nth` of these system calls is about to be done.
@@ -52,9 +66,9 @@ fn kill_at(calls: &str, nth: usize) -> Command {
 struct Killer(Child);
 
 impl Killer {
-    fn of_thread(thread: &str, calls: &str, nth: usize) -> Self {
+    fn of(target: &[&str], calls: &str, nth: usize) -> Self {
         let mut strace = kill_at(calls, nth);
-        let mut child = strace.args(["-p", thread]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = strace.args(target).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let killer = Self(child);
         let mut said = Vec::new();
@@ -88,6 +102,7 @@ struct Subject {
     device: Device<SoftwareTpm>,
     /// The certificate and key that it has; none before its first enrolment.
     identity: Option<(Chain, PrivateKeyDer<'static>)>,
+    log: Log,
 }
 
 /// Why there is no answer.
@@ -134,13 +149,22 @@ impl Bench {
         let device = Device::new(&edge_id, SoftwareTpm::new(&self.site));
         let body = json!({ "edge_id": edge_id, "ek_sha256": device.tpm.ek_sha256() });
         self.post("/api/v1/devices", &body).await;
-        let mut subject = Subject { device, identity: None };
+        let mut log = Log::new(&device.tpm);
+        log.boot(1);
+        log.operations(3);
+        let mut subject = Subject { device, identity: None, log };
         if step != Step::Enrolment {
             self.repeat(Step::Enrolment, &mut subject).await;
         }
         if step == Step::Renewal {
             self.repeat(Step::Activation, &mut subject).await;
             subject.device.tpm.renew_device_key();
+        }
+        if step == Step::Upload {
+            self.repeat(Step::Activation, &mut subject).await;
+            let mut connection = self.connect(Step::Activation, &subject).await.unwrap();
+            let answer = subject.log.register(&mut connection, &subject.device.tpm).await;
+            assert_eq!(answer.status, StatusCode::OK);
         }
         subject
     }
@@ -158,6 +182,15 @@ impl Bench {
             let answer = connection.get(SELF).await.map_err(|e| e.to_string())?;
             assert_eq!(answer.status, StatusCode::OK);
             assert_eq!(answer.json()["state"], json!("active"));
+            return Ok(());
+        }
+        if step == Step::Upload {
+            let mut connection = self.connect(Step::Activation, subject).await?;
+            let (log, bytes) = (&subject.log, subject.log.bytes(0..UPLOADED));
+            let answer = log.try_put(&mut connection, 0, &[], bytes).await;
+            let answer = answer.map_err(|e| e.to_string())?;
+            assert_eq!(answer.status, StatusCode::OK);
+            assert_eq!(answer.json()["size"], json!(UPLOADED));
             return Ok(());
         }
         let mut connection = self.connect(step, subject).await?;
@@ -187,21 +220,66 @@ impl Bench {
     }
 
     /// Kills at the `nth` of these calls during the step; says whether there are so many.
-    async fn run(&mut self, step: Step, calls: &str, nth: usize, shown: &str) -> bool {
+    async fn run(&mut self, step: Step, (threads, calls): (Threads, &str), nth: usize) -> bool {
+        let shown = format!("{step:?}, before {nth} of {calls} of {threads:?}");
         let mut subject = self.prepare(step).await;
-        let killer = Killer::of_thread(&self.writer(), calls, nth);
+        let (writer, process) = (self.writer(), self.server.0.id().to_string());
+        let target: &[&str] = match threads {
+            Threads::Writer => &["-p", &writer],
+            Threads::Each => &["-f", "-p", &process],
+        };
+        let killer = Killer::of(target, calls, nth);
         let is_lost = self.attempt(step, &mut subject).await.is_err();
         if is_lost {
             assert!(!self.server.0.wait().unwrap().success(), "{shown}");
             drop(killer);
             self.server = serve(&self.data);
+            if step == Step::Upload {
+                self.judge_files(&subject, &shown).await;
+            }
             self.repeat(step, &mut subject).await;
         } else {
             drop(killer);
             assert!(self.is_alive(), "{shown}: killed after the answer");
         }
-        self.judge(&mut subject, shown).await;
+        if step == Step::Upload {
+            self.judge_log(&subject, &shown).await;
+        }
+        self.judge(&mut subject, &shown).await;
         is_lost
+    }
+
+    fn files(&self, log: &Log) -> Vec<String> {
+        let Ok(files) = std::fs::read_dir(self.data.join("audit").join(&log.id)) else {
+            return Vec::new();
+        };
+        let mut names: Vec<_> =
+            files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// After a start there is no file that the index does not know.
+    async fn judge_files(&self, subject: &Subject, shown: &str) {
+        let mut connection = self.connect(Step::Activation, subject).await.unwrap();
+        let head = connection.get(&subject.log.path()).await.unwrap().json();
+        let files: &[&str] = match head["size"].as_u64().unwrap() {
+            0 => &[],
+            _ => &["00000000000000000000.seg"],
+        };
+        assert_eq!(self.files(&subject.log), files, "{shown}");
+    }
+
+    /// The log is whole, and goes on.
+    async fn judge_log(&self, subject: &Subject, shown: &str) {
+        let mut connection = self.connect(Step::Activation, subject).await.unwrap();
+        let all = subject.log.frames.len();
+        let answer = subject.log.put(&mut connection, UPLOADED..all).await;
+        assert_eq!(answer.status, StatusCode::OK, "{shown}");
+        let expected = subject.log.appender.checkpoint(None);
+        assert_eq!(answer.json()["root"], json!(expected.root.to_string()), "{shown}");
+        let files = ["00000000000000000000.seg", "00000000000000000003.seg"];
+        assert_eq!(self.files(&subject.log), files, "{shown}");
     }
 
     /// One identity that is in use, and of everything one record.
@@ -274,14 +352,23 @@ fn admin(data: &Path) -> Client {
 
 async fn killed_at_each_effect(step: Step) {
     let mut bench = Bench::start().await;
-    for (name, calls) in EFFECTS {
+    let of_writer = EFFECTS.map(|(name, calls)| (name, Threads::Writer, calls));
+    let of_each = FIRST_EFFECTS.map(|(name, calls)| (name, Threads::Each, calls));
+    // Only an upload does to the disk what is not the database's.
+    let more = if step == Step::Upload { &of_each[..] } else { &[] };
+    for (name, threads, calls) in of_writer.iter().chain(more) {
         let mut nth = 1;
-        while bench.run(step, calls, nth, &format!("{step:?}, before {name} {nth}")).await {
+        while bench.run(step, (*threads, calls), nth).await {
             nth += 1;
         }
         assert!(nth > 1, "the {step:?} did nothing that is a {name}");
     }
     bench.judge_database();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_each_disk_operation_of_an_upload() {
+    killed_at_each_effect(Step::Upload).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
