@@ -19,6 +19,7 @@ pub struct Swtpm {
     ek: EkInfo,
     ak: KeyBlob,
     device_key: KeyBlob,
+    audit_key: KeyBlob,
 }
 
 impl Swtpm {
@@ -27,6 +28,7 @@ impl Swtpm {
             ek: tpm.ek().unwrap(),
             ak: tpm.create_ak().unwrap(),
             device_key: tpm.create_device_key(None).unwrap(),
+            audit_key: tpm.create_ecdsa_key().unwrap(),
             tpm: Arc::new(Mutex::new(tpm)),
         }
     }
@@ -41,6 +43,31 @@ impl Swtpm {
     pub fn tls_key(&self) -> Arc<dyn SigningKey> {
         let (tpm, key) = (Arc::clone(&self.tpm), self.device_key.clone());
         Arc::new(TlsKey { tpm, key })
+    }
+
+    /// What the TPM says of the key that signs the log of this origin.
+    pub fn certify_audit_key(&self, origin: &str) -> CertifyStatement {
+        let tpm = self.tpm();
+        let (ak, key) = (tpm.load(&self.ak).unwrap(), tpm.load(&self.audit_key).unwrap());
+        let data = sha256(&[b"holdfast audit key 1\n", origin.as_bytes()]);
+        let certified = tpm.certify(&key, &ak, &data).unwrap();
+        CertifyStatement {
+            attest: certified.attest,
+            signature: certified.signature,
+            public: self.audit_key.public().to_vec(),
+        }
+    }
+
+    /// DER of the audit key.
+    pub fn audit_key_spki(&self) -> Vec<u8> {
+        Public::parse(self.audit_key.public()).unwrap().to_spki_der().unwrap()
+    }
+
+    /// Signs with the audit key: ECDSA, DER.
+    pub fn sign_checkpoint(&self, digest: &[u8; 32]) -> Vec<u8> {
+        let tpm = self.tpm();
+        let key = tpm.load(&self.audit_key).unwrap();
+        tpm.sign(&key, SignatureScheme::EcdsaSha256, digest).unwrap()
     }
 
     fn tpm(&self) -> MutexGuard<'_, holdfast_tpm::Tpm> {
