@@ -225,7 +225,7 @@ async fn measure(make: fn(u64) -> (Class, Kind, Vec<u8>)) -> Value {
     let (authority, _) =
         Authority::open_or_create(&folder.path().join("ca"), &passphrases, now).unwrap();
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("db")).unwrap());
-    let audit_logs = DeviceAudit::open(&folder.path().join("audit"), &store).await.unwrap();
+    let audit_logs = DeviceAudit::open(&folder.path().join("audit"), &store, now).await.unwrap();
     let device_id = device(&store).await;
     let mut log = Log::new();
     let new = NewLog {

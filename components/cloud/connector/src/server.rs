@@ -139,7 +139,7 @@ impl Server {
         let authorities = Arc::new(CurrentAuthority::new(authority));
         let token_keys = Arc::new(token_keys);
         let store: Arc<dyn Store> = Arc::new(store);
-        let device_audit = DeviceAudit::open(&data.device_audit(), &store).await?;
+        let device_audit = DeviceAudit::open(&data.device_audit(), &store, now).await?;
         let device_audit = Arc::new(device_audit);
         let app = App { store, authorities, token_keys, device_audit, clock };
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use holdfast_attestation::hash::sha256;
 use holdfast_audit_log::checkpoint::{AuditKey, NotAKey};
+use holdfast_audit_log::segment::SegmentHeader;
 use holdfast_audit_log::tree::empty_root;
 use time::OffsetDateTime;
 use tokio::runtime::Handle;
@@ -97,18 +98,65 @@ pub struct DeviceAudit {
 }
 
 impl DeviceAudit {
-    /// Opens the folder of all logs, makes it if it is missing, and removes what a crash left in it.
-    pub async fn open(folder: &Path, store: &Arc<dyn Store>) -> Result<Self, DeviceAuditError> {
-        files::create_private_folder(folder)?;
+    /// Opens the folder of all logs, or makes it. A file that the index does not know, as a crash
+    /// or an older copy of the index leaves it, is judged anew and taken in where it goes on.
+    pub async fn open(
+        folder: &Path,
+        store: &Arc<dyn Store>,
+        now: OffsetDateTime,
+    ) -> Result<Self, DeviceAuditError> {
+        if !folder.is_dir() {
+            files::create_private_folder(folder)?;
+            files::sync_folder(folder.parent().unwrap_or(folder))?;
+        }
         let objects = Objects::at(folder);
-        let sizes = store.audit_log_sizes().await?;
-        let cleaned = objects.clone();
-        tokio::task::spawn_blocking(move || {
-            sizes.iter().try_for_each(|(log, size)| cleaned.remove_unfinished(log, *size))
-        })
-        .await??;
         let turns = (0..TURNS).map(|_| Mutex::default()).collect();
-        Ok(Self { objects, turns, room: Semaphore::new(AT_ONCE) })
+        let audit = Self { objects: objects.clone(), turns, room: Semaphore::new(AT_ONCE) };
+        let sizes = store.audit_log_sizes().await?;
+        let look = move || {
+            let mut longer = Vec::new();
+            for (log, size) in sizes {
+                objects.remove_unfinished(&log, size)?;
+                if objects.has(&log, size) {
+                    longer.push(log);
+                }
+            }
+            Ok::<_, DeviceAuditError>(longer)
+        };
+        for log in tokio::task::spawn_blocking(look).await?? {
+            audit.take_in(store, &log, now).await?;
+        }
+        Ok(audit)
+    }
+
+    async fn take_in(
+        &self,
+        store: &Arc<dyn Store>,
+        id: &LogId,
+        at: OffsetDateTime,
+    ) -> Result<(), DeviceAuditError> {
+        while let Some(log) = store.audit_log(id.clone()).await? {
+            let first = log.position.size();
+            if !self.objects.has(id, first) {
+                break;
+            }
+            let past = self.past(store, log);
+            let batch = tokio::task::spawn_blocking(move || judge_stored(past, at)).await??;
+            let Some(batch) = batch else {
+                tracing::error!(log = %id, first, "a file that the index does not know is no part of \
+                    its log; it stays until it is written over");
+                break;
+            };
+            tracing::warn!(log = %id, first, records = batch.records, "took a file in that the \
+                index did not know");
+            store.append_audit_batch(batch).await?;
+        }
+        Ok(())
+    }
+
+    fn past(&self, store: &Arc<dyn Store>, log: StoredLog) -> StoredPast {
+        let (store, objects) = (Arc::clone(store), self.objects.clone());
+        StoredPast { handle: Handle::current(), store, objects, log }
     }
 
     /// The files of logs.
@@ -125,32 +173,28 @@ impl DeviceAudit {
         upload: Upload,
         at: OffsetDateTime,
     ) -> Result<Ingested, DeviceAuditError> {
-        let _room = self.room.acquire().await.map_err(|_| DeviceAuditError::Stopping)?;
-        let first = upload.first;
-        let bytes = match tokio::task::spawn_blocking(move || unpack(upload)).await? {
-            Unpacked::Bytes(bytes) => bytes,
-            Unpacked::TooLarge => return Ok(Ingested::TooLarge),
-            Unpacked::NotPacked(detail) => return Ok(Ingested::NotPacked(detail)),
-        };
         let _turn = self.turn(&id).lock().await;
+        let _room = self.room.acquire().await.map_err(|_| DeviceAuditError::Stopping)?;
         let log = store.audit_log(id).await?.filter(|log| log.device_id == device_id);
         let Some(log) = log else { return Ok(Ingested::Unknown) };
         let position = log.position.clone();
-        let past = StoredPast {
-            handle: Handle::current(),
-            store: Arc::clone(store),
-            objects: self.objects.clone(),
-            log,
+        let past = self.past(store, log);
+        let work = move || match unpack(&upload) {
+            Unpacked::Bytes(bytes) => write(past, upload.first, &bytes, at),
+            Unpacked::TooLarge => Ok(Written::TooLarge),
+            Unpacked::NotPacked(detail) => Ok(Written::NotPacked(detail)),
         };
-        match tokio::task::spawn_blocking(move || write(past, first, &bytes, at)).await?? {
-            Written::Nothing => Ok(Ingested::Stored(position)),
-            Written::Refused(refusal) => Ok(Ingested::Refused(refusal, position)),
+        Ok(match tokio::task::spawn_blocking(work).await?? {
+            Written::Nothing => Ingested::Stored(position),
+            Written::Refused(refusal) => Ingested::Refused(refusal, position),
+            Written::TooLarge => Ingested::TooLarge,
+            Written::NotPacked(detail) => Ingested::NotPacked(detail),
             Written::Batch(batch) => {
                 let position = batch.position.clone();
                 store.append_audit_batch(*batch).await?;
-                Ok(Ingested::Stored(position))
+                Ingested::Stored(position)
             }
-        }
+        })
     }
 
     fn turn(&self, id: &LogId) -> &Mutex<()> {
@@ -165,9 +209,9 @@ enum Unpacked {
     NotPacked(String),
 }
 
-fn unpack(Upload { body, is_packed, .. }: Upload) -> Unpacked {
+fn unpack(Upload { body, is_packed, .. }: &Upload) -> Unpacked {
     if !is_packed {
-        return Unpacked::Bytes(body);
+        return Unpacked::Bytes(body.clone());
     }
     let read = || {
         let mut decoder = zstd::stream::read::Decoder::with_buffer(body.as_ref())?;
@@ -186,6 +230,8 @@ fn unpack(Upload { body, is_packed, .. }: Upload) -> Unpacked {
 enum Written {
     Nothing,
     Refused(Refusal),
+    TooLarge,
+    NotPacked(String),
     Batch(Box<NewBatch>),
 }
 
@@ -195,32 +241,34 @@ fn write(
     bytes: &[u8],
     at: OffsetDateTime,
 ) -> Result<Written, DeviceAuditError> {
-    let log = past.log.clone();
-    let key = AuditKey::from_spki_der(&log.key_spki)?;
-    let origin = log.id.origin();
-    let subject = Subject { origin: &origin, key: &key, state: log.state, position: &log.position };
-    let appended = match judge(&subject, first, bytes, &mut past)? {
+    let appended = match past.judge(first, bytes)? {
         Verdict::Repeat => return Ok(Written::Nothing),
         Verdict::Refused(refusal) => return Ok(Written::Refused(refusal)),
         Verdict::Appends(appended) => *appended,
     };
-    let Appended { offset, records, position, content } = appended;
-    let Position { head: after, frontier, .. } = log.position;
-    let first = frontier.size();
-    let segment = segment(&log.id, after, frontier, &bytes[offset..]);
-    past.objects.write(&log.id, first, &segment)?;
-    Ok(Written::Batch(Box::new(NewBatch {
-        log: log.id,
-        device_id: log.device_id,
-        first,
-        after,
-        records,
-        position,
-        content,
-        bytes: segment.len() as u64,
-        sha256: Digest(sha256(&[&segment])),
-        at,
-    })))
+    let StoredLog { id, position, .. } = &past.log;
+    let frames = &bytes[appended.offset..];
+    let segment = segment(id, position.head, position.frontier.clone(), frames);
+    past.objects.write(id, position.size(), &segment)?;
+    Ok(Written::Batch(Box::new(past.batch(appended, &segment, at))))
+}
+
+/// A file that lies where the log goes on; none if it does not go on there.
+fn judge_stored(
+    mut past: StoredPast,
+    at: OffsetDateTime,
+) -> Result<Option<NewBatch>, DeviceAuditError> {
+    let first = past.log.position.size();
+    let segment = past.objects.read(&past.log.id, first)?;
+    let Ok(header) = SegmentHeader::decode(&segment) else { return Ok(None) };
+    let Position { head, frontier, .. } = &past.log.position;
+    if header.previous != *head || header.frontier != *frontier {
+        return Ok(None);
+    }
+    Ok(match past.judge(first, &segment[header.encoded_len()..])? {
+        Verdict::Appends(appended) => Some(past.batch(*appended, &segment, at)),
+        Verdict::Repeat | Verdict::Refused(_) => None,
+    })
 }
 
 /// Looks up what is stored of a log, from a thread that may wait.
@@ -229,6 +277,31 @@ struct StoredPast {
     store: Arc<dyn Store>,
     objects: Objects,
     log: StoredLog,
+}
+
+impl StoredPast {
+    fn judge(&mut self, first: u64, bytes: &[u8]) -> Result<Verdict, DeviceAuditError> {
+        let StoredLog { id, key_spki, state, position, .. } = self.log.clone();
+        let (key, origin) = (AuditKey::from_spki_der(&key_spki)?, id.origin());
+        let subject = Subject { origin: &origin, key: &key, state, position: &position };
+        judge(&subject, first, bytes, self)
+    }
+
+    fn batch(self, appended: Appended, segment: &[u8], at: OffsetDateTime) -> NewBatch {
+        let StoredLog { id, device_id, position, .. } = self.log;
+        NewBatch {
+            log: id,
+            device_id,
+            first: position.size(),
+            after: position.head,
+            records: appended.records,
+            position: appended.position,
+            content: appended.content,
+            bytes: segment.len() as u64,
+            sha256: Digest(sha256(&[segment])),
+            at,
+        }
+    }
 }
 
 impl Past for StoredPast {

@@ -2,7 +2,7 @@
 //! that a folder of them is what `holdfast-logverify` reads.
 //!
 //! A file is durable before the index knows it. One that no index knows is what a crash between the
-//! two left: it can only begin where its log ends, and is written over or removed at the next start.
+//! two left: it begins where its log ends, and is taken in at the next start.
 
 use std::path::{Path, PathBuf};
 
@@ -64,12 +64,15 @@ impl Objects {
         Ok(files::read(&self.path(log, first))?)
     }
 
-    /// Removes what a crash may have left of a batch that would begin where its log ends.
-    pub fn remove_unfinished(&self, log: &LogId, size: u64) -> Result<(), ObjectError> {
-        let path = self.path(log, size);
-        let mut temporary = path.clone().into_os_string();
+    /// Whether there is such a file.
+    pub fn has(&self, log: &LogId, first: u64) -> bool {
+        self.path(log, first).is_file()
+    }
+
+    /// Removes what a crash left of the writing of a file.
+    pub fn remove_unfinished(&self, log: &LogId, first: u64) -> Result<(), ObjectError> {
+        let mut temporary = self.path(log, first).into_os_string();
         temporary.push(".new");
-        files::remove(&path)?;
         Ok(files::remove(Path::new(&temporary))?)
     }
 

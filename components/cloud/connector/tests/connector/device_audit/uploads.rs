@@ -314,3 +314,41 @@ async fn the_same_at_the_same_time_is_stored_once() {
     // Whoever came first stored two records, everybody else none or one.
     assert!(bench.stored().len() >= 20);
 }
+
+#[tokio::test]
+async fn an_older_copy_of_the_index_is_brought_up_to_the_files() {
+    let (mut bench, mut log) = Bench::with_log().await;
+    with_history(&mut log);
+    let all = log.frames.len();
+    log.put(&mut bench.connection, 0..4).await;
+    let copy = bench.fixture.data().join("copy.db");
+    let database = rusqlite::Connection::open(bench.fixture.data().join("holdfast.db")).unwrap();
+    database.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    drop(database);
+    for range in [4..9, 9..10, 10..all] {
+        assert_eq!(log.put(&mut bench.connection, range).await.status, StatusCode::OK);
+    }
+    let stored = bench.stored();
+    for damaged in [false, true] {
+        let restore = |data: &std::path::Path| {
+            std::fs::copy(data.join("copy.db"), data.join("holdfast.db")).unwrap();
+            let file = data.join("audit").join(&log.id).join(format!("{:020}.seg", 9));
+            if damaged {
+                let mut bytes = std::fs::read(&file).unwrap();
+                *bytes.last_mut().unwrap() ^= 1;
+                std::fs::write(&file, bytes).unwrap();
+            }
+        };
+        let fixture = bench.fixture.restart_after(restore).await;
+        bench = Bench { fixture, ..bench };
+        bench.connection = connect(&bench.fixture, &bench.device).await;
+        if damaged {
+            assert_eq!(bench.head(&log).await["size"], json!(9));
+            // The device has it still: it is written over.
+            log.put(&mut bench.connection, 9..10).await;
+            log.put(&mut bench.connection, 10..all).await;
+        }
+        assert_eq!(bench.head(&log).await, expected(&log));
+        assert_eq!(bench.stored(), stored);
+    }
+}

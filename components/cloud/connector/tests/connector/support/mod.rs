@@ -68,8 +68,14 @@ impl Fixture {
 
     /// Stops the server and starts it again on the same folder.
     pub async fn restart(self) -> Self {
+        self.restart_after(|_| ()).await
+    }
+
+    /// The same, with a change of the folder in between.
+    pub async fn restart_after(self, change: impl FnOnce(&Path)) -> Self {
         let Self { server, clock, folder, site, .. } = self;
         server.stop().await;
+        change(folder.path());
         let rates = EnrolmentRates {
             source: Rate { burst: 1000, per_minute: 1000 },
             device: Rate { burst: 1000, per_minute: 1000 },
