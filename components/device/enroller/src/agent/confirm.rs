@@ -11,7 +11,8 @@ use crate::device_api::{DeviceApi, Reply, SelfReport};
 use crate::recorder::ACTIVATE;
 use crate::state::{Event, Holding, Problem};
 use crate::store::Identity;
-use crate::tls::{self, TpmKey};
+use crate::tls;
+use crate::tpm_key::TpmKey;
 
 use super::Agent;
 use super::problems::failed;

@@ -181,8 +181,8 @@ pub fn validity(certificate: &[u8]) -> Result<Validity, der::Error> {
     })
 }
 
-#[cfg(test)]
-pub(crate) mod samples;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 
 #[cfg(test)]
 mod tests {
