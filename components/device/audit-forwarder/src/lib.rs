@@ -1,0 +1,1 @@
+//! Keeper of the device's audit log.
