@@ -51,6 +51,7 @@ pub mod checkpoint;
 mod error;
 pub mod frame;
 mod hash;
+pub mod kernel;
 mod notice;
 mod origin;
 mod reader;
