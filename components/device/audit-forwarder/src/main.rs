@@ -1,1 +1,3 @@
+//! Keeper of the device's audit log.
+
 fn main() {}

@@ -24,7 +24,7 @@ impl Rule {
     pub fn encode(&self) -> Vec<u8> {
         let (mut fields, mut values, mut operators) =
             ([0u32; MAX_FIELDS], [0u32; MAX_FIELDS], [0u32; MAX_FIELDS]);
-        let mut texts = Vec::new();
+        let mut texts: Vec<u8> = Vec::new();
         for (index, (field, operator, value)) in self.fields.iter().take(MAX_FIELDS).enumerate() {
             fields[index] = field.number();
             operators[index] = operator.number();
@@ -50,11 +50,11 @@ impl Rule {
         };
         // AUDIT_NEVER is 0, AUDIT_ALWAYS 2.
         let action = if self.is_recorded { 2 } else { 0 };
-        let lengths = [self.fields.len(), texts.len()].map(|l| u32::try_from(l).unwrap_or_default());
+        let lengths =
+            [self.fields.len(), texts.len()].map(|l| u32::try_from(l).unwrap_or_default());
         let head = [self.list.flags(self.is_first), action, lengths[0]];
         let words = head.into_iter().chain(mask).chain(fields).chain(values).chain(operators);
-        let mut bytes: Vec<u8> =
-            words.chain([lengths[1]]).flat_map(u32::to_ne_bytes).collect();
+        let mut bytes: Vec<u8> = words.chain([lengths[1]]).flat_map(u32::to_ne_bytes).collect();
         bytes.extend(texts);
         bytes
     }

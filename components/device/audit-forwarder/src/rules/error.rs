@@ -14,7 +14,9 @@ pub struct RuleError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// An option that is not known here.
-    #[error("option \"{0}\" is not known: expected -a, -A, -w, -S, -F, -p, -k, -b, -f, -e, --backlog_wait_time or --loginuid-immutable")]
+    #[error(
+        "option \"{0}\" is not known: expected -a, -A, -w, -S, -F, -p, -k, -b, -f, -e, --backlog_wait_time or --loginuid-immutable"
+    )]
     Option(String),
     /// An option without its value.
     #[error("{0} needs a value")]
@@ -32,7 +34,9 @@ pub enum Problem {
         to: u32,
     },
     /// Not a list and an action.
-    #[error("\"{0}\" is not list and action: expected exit, user or exclude, and always or never, as in always,exit")]
+    #[error(
+        "\"{0}\" is not list and action: expected exit, user or exclude, and always or never, as in always,exit"
+    )]
     Target(String),
     /// Not a system call of the rule's architecture.
     #[error("\"{name}\" is not a system call of {arch}")]

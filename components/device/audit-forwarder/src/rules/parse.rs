@@ -115,8 +115,7 @@ impl Draft {
         let (name, operator, value) =
             Operator::split(text).ok_or_else(|| Problem::Comparison(text.to_owned()))?;
         let (field, form) = Field::named(name).ok_or_else(|| Problem::Field(name.to_owned()))?;
-        let only_equality =
-            matches!(form, Form::Arch | Form::Path | Form::Key | Form::Permissions);
+        let only_equality = matches!(form, Form::Arch | Form::Path | Form::Key | Form::Permissions);
         if only_equality && !operator.is_equality() {
             return Err(Problem::Operator { field: field.name(), operator: operator.text() });
         }
@@ -280,7 +279,8 @@ fn permissions(text: &str) -> Result<u32, Problem> {
 }
 
 fn path(field: Field, text: &str) -> Result<String, Problem> {
-    let wrong = |problem: &str| Problem::FieldValue { field: field.name(), problem: problem.into() };
+    let wrong =
+        |problem: &str| Problem::FieldValue { field: field.name(), problem: problem.into() };
     if !text.starts_with('/') {
         return Err(wrong("expected an absolute path"));
     }

@@ -39,21 +39,21 @@ fn watches_are_of_files_and_of_folders() {
 fn the_kernel_gets_its_own_form() {
     let rule = one("-a always,exit -F arch=b64 -S openat -F path=/a -F exit=-EACCES -k k1");
     let bytes = rule.encode();
-    let word = |index: usize| u32::from_ne_bytes(bytes[index * 4..index * 4 + 4].try_into().unwrap());
+    let word =
+        |index: usize| u32::from_ne_bytes(bytes[index * 4..index * 4 + 4].try_into().unwrap());
     // flags: AUDIT_FILTER_EXIT, action: AUDIT_ALWAYS, four fields.
     assert_eq!([word(0), word(1), word(2)], [4, 2, 4]);
     // openat is 257: bit 1 of word 8.
     assert_eq!((word(3 + 8), word(3 + 7)), (2, 0));
     let (fields, values, operators) = (3 + 64, 3 + 128, 3 + 192);
-    assert_eq!([word(fields), word(fields + 1), word(fields + 2), word(fields + 3)], [
-        11, 105, 103, 210
-    ]);
-    assert_eq!([word(values), word(values + 1), word(values + 2), word(values + 3)], [
-        0xC000_003E,
-        2,
-        (-13i32).cast_unsigned(),
-        2
-    ]);
+    assert_eq!(
+        [word(fields), word(fields + 1), word(fields + 2), word(fields + 3)],
+        [11, 105, 103, 210]
+    );
+    assert_eq!(
+        [word(values), word(values + 1), word(values + 2), word(values + 3)],
+        [0xC000_003E, 2, (-13i32).cast_unsigned(), 2]
+    );
     assert_eq!(word(operators), 0x4000_0000);
     assert_eq!(word(3 + 256), 4);
     assert_eq!(&bytes[RULE_HEADER_LEN..], b"/ak1");

@@ -1,7 +1,7 @@
 //! The client's side.
 
-use zbus::proxy;
 use zbus::OwnedFd;
+use zbus::proxy;
 
 /// Proxy for `org.holdfast.Audit1` on the system bus.
 #[proxy(
