@@ -1,3 +1,0 @@
-//! Keeper of the device's audit log.
-
-fn main() {}
