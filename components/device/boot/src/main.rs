@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod binding;
 mod bless;
 mod boot_counting;
 mod boot_disk;

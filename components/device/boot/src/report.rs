@@ -9,7 +9,7 @@ use holdfast_tpm::Tpm;
 use serde::Serialize;
 
 use crate::{
-    audit,
+    audit, binding,
     boot_counting::strings,
     console::{milestone, note},
     files::{self, read_text},
@@ -80,6 +80,10 @@ fn report(places: &Places) -> Result<(), String> {
         return Ok(());
     }
     let report = Report::collect(places)?;
+    // A boot whose log cannot be tied to the TPM is still reported.
+    if let Err(why) = binding::publish(places) {
+        milestone(format_args!("the audit log is not tied to this boot: {why}"));
+    }
     let json = serde_json::to_vec(&report).map_err(|error| error.to_string())?;
     // Recorded first: a report that others saw must not lack its record.
     let record = audit::record(audit::BOOT, &report.in_words(), &[&json])?;

@@ -85,7 +85,7 @@ impl DeviceApi {
         content: Vec<u8>,
     ) -> Result<Result<Bytes, Rejection>, PeerError> {
         let mut peer = Peer::connect(&self.server, Arc::clone(&self.tls)).await?;
-        let body = Body { media_type: "application/json", content };
+        let body = Body::new("application/json", content);
         let answer = peer.send(Method::PUT, path, Some(body)).await?;
         Ok(if answer.status.is_success() {
             Ok(answer.body)
@@ -101,7 +101,7 @@ impl DeviceApi {
     ) -> Result<Result<IssuedToken, Rejection>, PeerError> {
         let mut peer = Peer::connect(&self.server, Arc::clone(&self.tls)).await?;
         let content = serde_json::json!({ "audience": audience }).to_string().into_bytes();
-        let body = Body { media_type: "application/json", content };
+        let body = Body::new("application/json", content);
         let answer = peer.send(Method::POST, TOKEN_PATH, Some(body)).await?;
         if answer.status != StatusCode::OK {
             return Ok(Err(Rejection::from_answer(&answer)));

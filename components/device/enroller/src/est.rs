@@ -122,7 +122,7 @@ impl Enrolment {
         })
         .to_json()
         .map_err(|error| server.protocol(&error.to_string()))?;
-        let body = Body { media_type: nonce::MEDIA_TYPE, content: request };
+        let body = Body::new(nonce::MEDIA_TYPE, request);
         let answer = server.send(Method::POST, NONCE_PATH, Some(body)).await?;
         if answer.status != StatusCode::OK {
             return Ok(Decision::Refused(Rejection::from_answer(&answer)));
@@ -135,7 +135,7 @@ impl Enrolment {
 
         let request = self.request(challenge, spki, *server.exporter()).await?;
         let content = BASE64_STANDARD.encode(request).into_bytes();
-        let body = Body { media_type: REQUEST_TYPE, content };
+        let body = Body::new(REQUEST_TYPE, content);
         let answer = server.send(Method::POST, self.route.path(), Some(body)).await?;
         self.decision(&server, &answer)
     }

@@ -14,12 +14,16 @@ use crate::trust::SiteTrust;
 pub struct Keys {
     /// The device key with an accepted certificate.
     pub device: Option<Arc<KeyBlob>>,
+    /// The attestation key.
+    pub attestation: Option<Arc<KeyBlob>>,
     /// The key of audit checkpoints.
     pub audit: Option<Arc<KeyBlob>>,
     /// The accepted certificate and its issuers, in PEM.
     pub chain: Option<Arc<str>>,
     /// What the certificate must lead to.
     pub trust: Option<SiteTrust>,
+    /// Where the connector is, and the roots that are trusted, PEM.
+    pub site: Option<Arc<(String, String)>>,
     /// The connector, spoken to with that certificate.
     pub connector: Option<DeviceApi>,
 }

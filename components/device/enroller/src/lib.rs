@@ -4,10 +4,8 @@
 
 pub mod agent;
 pub mod boot_report;
-pub mod certificate;
 pub mod certs_only;
 pub mod check;
-pub mod clock;
 pub mod csr;
 pub mod device_api;
 pub mod disk;
@@ -19,17 +17,16 @@ pub mod milestone;
 pub mod options;
 pub mod order;
 pub mod pairing;
-pub mod peer;
 pub mod recorder;
 pub mod recovery;
 pub mod refusal;
-pub mod retry;
 pub mod roots;
 pub mod run;
 pub mod service;
 pub mod state;
 pub mod store;
-pub mod tls;
+pub mod tpm_key;
 pub mod tpm_owner;
 pub mod transfer;
-pub mod trust;
+
+pub use holdfast_connection::{certificate, clock, peer, retry, tls, trust};

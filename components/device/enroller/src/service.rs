@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use holdfast_ipc::allow_list::SignScheme;
-use holdfast_ipc::identity::{IdentityBackend, StatusPublisher, Token};
+use holdfast_ipc::identity::{Certified, Connector, IdentityBackend, StatusPublisher, Token};
 use holdfast_ipc::{Audience, CallError, ErrorKind, Name};
 use holdfast_tpm::{BootPolicy, KeyBlob, SignatureScheme, TpmError};
 use zeroize::Zeroizing;
@@ -112,6 +112,30 @@ impl IdentityBackend for Service {
             })
             .await
             .map_err(|error| tpm_error(&error))
+    }
+
+    async fn certify(&self, key: &Name, qualifying: &[u8]) -> Result<Certified, CallError> {
+        let blob = self.key(key.as_str())?;
+        let attestation = self.keyring.keys().attestation;
+        let attestation = attestation.ok_or_else(|| not_ready("the keys are not made yet"))?;
+        let qualifying = qualifying.to_vec();
+        let public = blob.public().to_vec();
+        let statement = self
+            .tpm
+            .ask(move |tpm| {
+                let (key, attestation) = (tpm.load(&blob)?, tpm.load(&attestation)?);
+                Ok(tpm.certify(&key, &attestation, &qualifying)?)
+            })
+            .await
+            .map_err(|error| tpm_error(&error))?;
+        Ok(Certified { public, attest: statement.attest, signature: statement.signature })
+    }
+
+    async fn connector(&self) -> Result<Connector, CallError> {
+        let site = self.keyring.keys().site;
+        let site = site.ok_or_else(|| not_ready("the device has no certificate yet"))?;
+        let (url, roots) = site.as_ref().clone();
+        Ok(Connector { url, roots, time: self.clock.now() })
     }
 
     async fn certificate_chain(&self) -> Result<String, CallError> {

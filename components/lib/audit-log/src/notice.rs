@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Text};
 
 /// How records were lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LossCause {
     /// The kernel's own count of lost messages rose (`AUDIT_GET`, `lost`).
@@ -16,6 +16,10 @@ pub enum LossCause {
     SocketOverflow,
     /// The spool was full, or nearly and the class not critical.
     SpoolFull,
+    /// The disk did not take them.
+    WriteFailed,
+    /// The daemon could not keep up with the kernel.
+    QueueFull,
     /// A message was longer than any that the kernel sends.
     Oversize,
     /// Refused calls of one user, told by number.
@@ -36,6 +40,16 @@ pub struct Loss {
     /// Last serial number that is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_serial: Option<u32>,
+    /// Whose calls were only counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+}
+
+impl Loss {
+    /// So many records.
+    pub const fn new(cause: LossCause, count: u64) -> Self {
+        Self { cause, count, first_serial: None, last_serial: None, uid: None }
+    }
 }
 
 /// A segment was cut at its first bad frame when it was opened.
@@ -101,12 +115,12 @@ mod tests {
             count: 3,
             first_serial: Some(5),
             last_serial: Some(7),
+            uid: None,
         };
         let json = r#"{"cause":"serial-gap","count":3,"first_serial":5,"last_serial":7}"#;
         assert_eq!(loss.to_json().unwrap(), json);
         assert_eq!(Loss::from_json(json.as_bytes()).unwrap(), loss);
-        let full =
-            Loss { cause: LossCause::SpoolFull, count: 1, first_serial: None, last_serial: None };
+        let full = Loss::new(LossCause::SpoolFull, 1);
         assert_eq!(full.to_json().unwrap(), r#"{"cause":"spool-full","count":1}"#);
         let cut = Recovered { bytes: 9, fault: Text::lossy("cut off\n") };
         assert_eq!(cut.to_json().unwrap(), "{\"bytes\":9,\"fault\":\"cut off\u{FFFD}\"}");

@@ -7,6 +7,7 @@
 //! key = "tls"
 //! schemes = ["rsa-pss-sha256"]
 //! units = ["holdfast-update.service", "holdfast-audit.service"]
+//! log_keeper = "holdfast-audit.service"    # one of the units, whose signatures are not recorded
 //!
 //! [[token]]
 //! audience = "https://telemetry.example"   # or "*": every audience that has no rule of its own
@@ -102,6 +103,8 @@ struct SignRule {
     role: Option<Role>,
     #[serde(default)]
     units: Vec<String>,
+    #[serde(default)]
+    log_keeper: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -177,6 +180,9 @@ impl IdentityPolicy {
             if rule.units.is_empty() && rule.role.is_none() {
                 return Err(rule_error(rule, "it allows nobody: name units or a role"));
             }
+            if rule.log_keeper.as_ref().is_some_and(|unit| !rule.units.contains(unit)) {
+                return Err(rule_error(rule, "log_keeper is none of its units: name it there"));
+            }
             if policy.sign[..index].iter().any(|earlier| earlier.key == rule.key) {
                 return Err(rule_error(rule, "the key has a rule already: merge the two"));
             }
@@ -215,6 +221,23 @@ impl IdentityPolicy {
         self.admit(caller, rule.role, &rule.units)
             .map(|_| ())
             .map_err(|reason| format!("key \"{key}\": {reason}"))
+    }
+
+    /// Whether the caller may have the TPM's statement about a key: who may sign with it.
+    pub fn may_certify(&self, caller: &Caller, key: &Name) -> Result<(), String> {
+        match self.sign.iter().find(|rule| rule.key == *key).and_then(|rule| rule.schemes.first()) {
+            Some(scheme) => self.may_sign(caller, key, *scheme),
+            None => Err(format!("no rule allows the use of key \"{key}\"")),
+        }
+    }
+
+    /// Whether the caller keeps the log and uses a key for that. A record of each of its signatures
+    /// would be a reason for the next one.
+    pub fn is_log_keeper(&self, caller: &Caller, key: &str) -> bool {
+        let rule = self.sign.iter().find(|rule| rule.key.as_str() == key);
+        let Some(keeper) = rule.and_then(|rule| rule.log_keeper.as_ref()) else { return false };
+        let units = std::slice::from_ref(keeper);
+        matches!(self.admit(caller, None, units), Ok(Admitted::ByUnit(_)))
     }
 
     /// Whether the caller may have a token for this audience; otherwise the reason.
@@ -390,6 +413,36 @@ mod tests {
     }
 
     #[test]
+    fn only_the_proven_keeper_of_the_log_signs_without_a_record() {
+        let policy = IdentityPolicy::parse(
+            "[[sign]]\nkey = \"audit\"\nschemes = [\"ecdsa-p256-sha256\"]\nrole = \"admin\"\n\
+             units = [\"holdfast-audit.service\", \"other.service\"]\n\
+             log_keeper = \"holdfast-audit.service\"\n\
+             [[sign]]\nkey = \"device\"\nschemes = [\"rsa-pss-sha256\"]\n\
+             units = [\"holdfast-audit.service\"]",
+        )
+        .unwrap();
+        let audit = Some(("holdfast-audit.service", true));
+        let table = [
+            (None, audit, "audit", true),
+            (None, Some(("holdfast-audit.service", false)), "audit", false),
+            (None, Some(("other.service", true)), "audit", false),
+            (Some(Role::Admin), None, "audit", false),
+            (None, audit, "device", false),
+            (None, audit, "none", false),
+        ];
+        for (role, unit, key, expected) in table {
+            let caller = caller(role, unit);
+            assert_eq!(policy.is_log_keeper(&caller, key), expected, "{role:?} {unit:?} {key}");
+        }
+        let key = Name::new("audit").unwrap();
+        assert_eq!(policy.may_certify(&caller(None, audit), &key), Ok(()));
+        assert!(policy.may_certify(&caller(None, None), &key).is_err());
+        let none = Name::new("none").unwrap();
+        assert!(policy.may_certify(&caller(None, audit), &none).is_err());
+    }
+
+    #[test]
     fn viewers_and_signing_units_read() {
         let policy = IdentityPolicy::parse(POLICY).unwrap();
         assert!(policy.may_read(&caller(None, None)).is_err());
@@ -410,6 +463,10 @@ mod tests {
             (&rule("schemes = [\"rsa-pss-sha256\"]"), "allows nobody"),
             (&rule("schemes = [\"rsa-pss-sha256\"]\nunits = [\"a\"]"), "a"),
             (&rule("schemes = [\"rsa-pss-sha256\"]\nunits = [\".service\"]"), ".service"),
+            (
+                &rule("schemes = [\"rsa-pss-sha256\"]\nrole = \"admin\"\nlog_keeper = \"a\""),
+                "none of its units",
+            ),
             (&rule("schemes = [\"rsa-pss-sha256\"]\nroles = \"admin\""), "roles"),
             ("[[token]]\naudience = \"a b\"\nrole = \"admin\"", "not an audience"),
             ("[[token]]\naudience = \"a\"", "allows nobody"),

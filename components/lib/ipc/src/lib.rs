@@ -13,6 +13,7 @@
 pub mod allow_list;
 mod audience;
 pub mod audit;
+pub mod audit1;
 pub mod caller;
 pub mod error;
 pub mod guard;

@@ -10,6 +10,7 @@ mod attest;
 mod boot_bound;
 mod boot_policy;
 mod boot_session;
+mod clock;
 mod connection;
 mod ek;
 mod error;
@@ -28,6 +29,7 @@ mod template;
 
 pub use attest::{Credential, Quote, Statement};
 pub use boot_policy::BootPolicy;
+pub use clock::Clock;
 pub use connection::{Object, Tpm};
 pub use ek::EkInfo;
 pub use error::TpmError;

@@ -21,10 +21,30 @@ const HANDLES_PER_QUERY: u32 = 64;
 impl Tpm {
     /// Defines an index of `size` bytes: everybody may read it, only the owner may write it.
     pub fn nv_define(&self, index: u32, size: usize) -> Result<(), TpmError> {
+        self.define(index, NvIndexType::Ordinary, size)
+    }
+
+    /// Counts an index up by one and returns what it is then. It is made where it is missing, and
+    /// begins above what any counter of this TPM ever was (TPM 2.0 Part 1, 37.2.4). The owner may
+    /// count up; nobody may count down.
+    pub fn nv_count(&self, index: u32) -> Result<u64, TpmError> {
+        if self.nv_indices(index..=index)?.is_empty() {
+            self.define(index, NvIndexType::Counter, size_of::<u64>())?;
+        }
+        self.with_nv_handle(index, |handle| {
+            self.run_empty_auth("NV_Increment", &label(index), |tpm| {
+                tpm.nv_increment(NvAuth::Owner, handle)
+            })
+        })?;
+        let missing = || TpmError::check("NV_Read", &label(index), "the counter has no value");
+        self.nv_read_u64(index)?.ok_or_else(missing)
+    }
+
+    fn define(&self, index: u32, kind: NvIndexType, size: usize) -> Result<(), TpmError> {
         const OPERATION: &str = "NV_DefineSpace";
         let label = label(index);
         let public = NvIndexAttributes::builder()
-            .with_nv_index_type(NvIndexType::Ordinary)
+            .with_nv_index_type(kind)
             .with_owner_write(true)
             .with_owner_read(true)
             .with_auth_read(true)

@@ -11,7 +11,8 @@ use crate::device_api::{DeviceApi, Reply, SelfReport};
 use crate::recorder::ACTIVATE;
 use crate::state::{Event, Holding, Problem};
 use crate::store::Identity;
-use crate::tls::{self, TpmKey};
+use crate::tls;
+use crate::tpm_key::TpmKey;
 
 use super::Agent;
 use super::problems::failed;
@@ -161,8 +162,10 @@ impl Agent {
     ) -> Result<(), Event> {
         let pem = chain.to_pem().map_err(|error| failed("state-damaged", &error))?;
         let trust = self.site.as_ref().map(|site| site.trust.clone());
+        let site = self.site.as_ref().map(|site| Arc::new(site.as_told()));
         self.keyring.update(|keys| {
             keys.trust = trust;
+            keys.site = site;
             keys.device = Some(key);
             keys.chain = Some(pem.into());
             keys.connector = Some(connector);

@@ -13,7 +13,8 @@ use crate::pairing;
 use crate::recorder::ENROL;
 use crate::state::{Event, Problem};
 use crate::store::Pending;
-use crate::tls::{self, TpmKey};
+use crate::tls;
+use crate::tpm_key::TpmKey;
 use crate::trust::SiteTrust;
 
 use super::Agent;

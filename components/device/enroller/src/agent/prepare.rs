@@ -52,8 +52,12 @@ impl Agent {
         self.trust_roots().map_err(|error| failed("site-invalid", &error))?;
         let ak = self.permanent_key(PermanentKey::Attestation).await?;
         let audit_key = self.permanent_key(PermanentKey::Audit).await?;
+        let attestation = Arc::clone(&ak);
         self.device = Some(DeviceContext { edge_id, ek: Arc::new(ek), ek_sha256, ak });
-        self.keyring.update(|keys| keys.audit = Some(audit_key));
+        self.keyring.update(|keys| {
+            keys.attestation = Some(attestation);
+            keys.audit = Some(audit_key);
+        });
         self.choose_identity().await
     }
 

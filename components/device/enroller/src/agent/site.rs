@@ -6,6 +6,7 @@ use std::sync::Arc;
 use holdfast_attestation::hash::sha256;
 use holdfast_site::{Site, Transfer};
 
+use crate::certificate;
 use crate::keyring::Keys;
 use crate::recorder::TRANSFER;
 use crate::roots::{self, Succession};
@@ -40,6 +41,13 @@ impl SiteContext {
             site_sha256: self.sha256.clone(),
             ek_sha256: ek_sha256.to_owned(),
         }
+    }
+
+    /// What other daemons need to speak with the connector: the device API's origin, the trusted
+    /// roots as PEM.
+    pub(super) fn as_told(&self) -> (String, String) {
+        let roots = self.trusted.iter().map(|der| certificate::pem(der)).collect();
+        (self.site.connector.device_url.as_str().to_owned(), roots)
     }
 
     /// Why an identity that was pinned elsewhere must not be used here.

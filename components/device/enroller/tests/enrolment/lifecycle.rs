@@ -149,7 +149,11 @@ async fn a_certificate_is_renewed_in_time_with_a_new_key_while_the_device_stays_
         tokio::time::timeout(Duration::from_secs(60), renewals.next()).await.unwrap().unwrap();
     }
     assert_eq!(identity.state().await.unwrap(), "active");
-    assert!(transitions.next().now_or_never().is_none(), "the device left the state active");
+    // How it came to be active may be announced late.
+    while let Some(Some(transition)) = transitions.next().now_or_never() {
+        let step = transition.args().unwrap();
+        assert_ne!(step.old(), "active", "the device left the state for {}", step.new());
+    }
     assert_ne!(device.read_state("device.tss"), key);
     assert_ne!(device.read_state("device.crt"), certificate);
     assert_eq!(cloud.devices().await, [(device_id, "active".to_owned())]);

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::Problem;
 use super::lines::decimal;
 
 /// The TPM's clock (TPM 2.0 Library, Part 2, `TPMS_CLOCK_INFO`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TpmClock {
     /// Milliseconds that the TPM was powered; never goes back, but by clearing the TPM.
     pub clock_ms: u64,
@@ -22,7 +23,8 @@ pub struct TpmClock {
 
 /// What the first checkpoint of a boot carries: an old disk, put back, has a reset count or a
 /// counter that the TPM has left behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BootBinding {
     /// The TPM's clock when the checkpoint was made.
     pub clock: TpmClock,

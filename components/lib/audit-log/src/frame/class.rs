@@ -57,7 +57,43 @@ impl Class {
         self.as_byte() & Self::CRITICAL != 0
     }
 
+    /// The name in text, as in `authentication`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Execution => "execution",
+            Self::System => "system",
+            Self::Operation => "operation",
+            Self::Authentication => "authentication",
+            Self::Usb => "usb",
+            Self::Policy => "policy",
+            Self::Update => "update",
+            Self::Permission => "permission",
+            Self::Log => "log",
+        }
+    }
+
+    /// The class of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == name)
+    }
+
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.as_byte() == byte)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_wire() {
+        for class in Class::ALL {
+            let json = serde_json::to_string(&class).unwrap();
+            assert_eq!(json, format!("\"{}\"", class.name()));
+            assert_eq!(Class::from_name(class.name()), Some(class));
+        }
+        assert_eq!(Class::from_name("Log"), None);
     }
 }

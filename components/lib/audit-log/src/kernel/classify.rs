@@ -66,6 +66,11 @@ impl RuleKey {
         }
     }
 
+    /// The key of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::of(name.as_bytes())
+    }
+
     fn of(key: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.as_str().as_bytes() == key)
     }

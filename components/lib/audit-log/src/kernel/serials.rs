@@ -31,10 +31,9 @@ impl Missing {
 
     fn loss(self) -> Loss {
         Loss {
-            cause: LossCause::SerialGap,
-            count: u64::from(self.count),
             first_serial: Some(self.first),
             last_serial: Some(self.first.wrapping_add(self.count - 1)),
+            ..Loss::new(LossCause::SerialGap, u64::from(self.count))
         }
     }
 }

@@ -15,6 +15,28 @@ pub struct Token {
     pub expires: u64,
 }
 
+/// A key of the TPM, and the TPM's word for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certified {
+    /// The marshalled `TPMT_PUBLIC` of the key.
+    pub public: Vec<u8>,
+    /// The marshalled `TPMS_ATTEST` of `TPM2_Certify`.
+    pub attest: Vec<u8>,
+    /// The attestation key's marshalled `TPMT_SIGNATURE` over it.
+    pub signature: Vec<u8>,
+}
+
+/// The site's connector as the device's daemons find and believe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connector {
+    /// Origin of the device API, as in `https://connector.example:8444`.
+    pub url: String,
+    /// The roots that are trusted now, PEM.
+    pub roots: String,
+    /// The device's best knowledge of the time, Unix seconds; a lower bound until a server told it.
+    pub time: u64,
+}
+
 /// The work behind `org.holdfast.Identity1`. Callers are already authorized and arguments are
 /// already checked; the answers are recorded by the interface.
 pub trait IdentityBackend: Send + Sync + 'static {
@@ -25,6 +47,17 @@ pub trait IdentityBackend: Send + Sync + 'static {
         scheme: SignScheme,
         digest: &[u8],
     ) -> impl Future<Output = Result<Vec<u8>, CallError>> + Send;
+
+    /// States by the attestation key that the key of this name is in this TPM; `qualifying` of at
+    /// most 64 bytes goes into the statement.
+    fn certify(
+        &self,
+        key: &Name,
+        qualifying: &[u8],
+    ) -> impl Future<Output = Result<Certified, CallError>> + Send;
+
+    /// Where the connector is and whom to believe.
+    fn connector(&self) -> impl Future<Output = Result<Connector, CallError>> + Send;
 
     /// The certificate and its issuers, as PEM.
     fn certificate_chain(&self) -> impl Future<Output = Result<String, CallError>> + Send;

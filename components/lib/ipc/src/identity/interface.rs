@@ -16,6 +16,9 @@ pub(super) use Identity1Signals as Signals;
 /// Sealed bytes are a `TPM2B_PUBLIC`, a `TPM2B_PRIVATE` and a header; more than this is not ours.
 const MAX_SEALED_BYTES: usize = 8192;
 
+/// `TPM2B_DATA` holds a `TPMU_HA`, whose longest member is a SHA-512 (TPM 2.0 part 2, 10.4.3).
+const MAX_QUALIFYING_BYTES: usize = 64;
+
 /// The object at [`OBJECT_PATH`].
 pub struct Identity1<B: IdentityBackend> {
     backend: B,
@@ -75,7 +78,53 @@ impl<B: IdentityBackend> Identity1<B> {
             }
             self.backend.sign(&key, scheme, &digest).await
         };
+        if decision.is_ok() && self.policy.is_log_keeper(&caller, &key) {
+            return operation.await;
+        }
         self.guard.answer(&call, &caller, decision, operation).await
+    }
+
+    #[zbus(out_args("public", "attest", "signature"))]
+    async fn certify_key(
+        &self,
+        key: String,
+        qualifying: Vec<u8>,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>), CallError> {
+        let arguments: [&[u8]; 2] = [key.as_bytes(), &qualifying];
+        let call = Call { action: "identity.certify", target: &key, arguments: &arguments };
+        let caller = self.guard.caller(connection, &header, &call).await?;
+        let parsed = Name::new(key.as_str());
+        let decision = match &parsed {
+            Ok(key) => self.policy.may_certify(&caller, key),
+            Err(_) => caller.require(Role::Viewer),
+        };
+        let operation = async {
+            let key = parsed.map_err(invalid)?;
+            if qualifying.len() > MAX_QUALIFYING_BYTES {
+                return Err(invalid(format!(
+                    "qualifying has {} bytes: at most {MAX_QUALIFYING_BYTES} fit",
+                    qualifying.len()
+                )));
+            }
+            self.backend.certify(&key, &qualifying).await
+        };
+        let made = self.guard.answer(&call, &caller, decision, operation).await?;
+        Ok((made.public, made.attest, made.signature))
+    }
+
+    #[zbus(out_args("url", "roots", "time"))]
+    async fn get_connector(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(String, String, u64), CallError> {
+        let call = Call { action: "identity.connector", target: "", arguments: &[] };
+        let caller = self.guard.caller(connection, &header, &call).await?;
+        self.guard.admit_reader(&call, &caller, self.policy.may_read(&caller)).await?;
+        let found = self.backend.connector().await?;
+        Ok((found.url, found.roots, found.time))
     }
 
     #[zbus(out_args("pem"))]

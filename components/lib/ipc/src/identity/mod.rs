@@ -13,7 +13,7 @@ mod report;
 mod seal_scope;
 mod status;
 
-pub use backend::{IdentityBackend, Token};
+pub use backend::{Certified, Connector, IdentityBackend, Token};
 pub use interface::{Identity1, serve};
 pub use proxy::{
     CertificateRenewed, CertificateRenewedStream, Identity1Proxy, StateChanged, StateChangedStream,

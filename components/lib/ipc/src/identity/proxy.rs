@@ -12,6 +12,17 @@ pub trait Identity1 {
     /// Signs a digest with the key of this name.
     fn sign(&self, key: &str, scheme: &str, digest: &[u8]) -> zbus::Result<Vec<u8>>;
 
+    /// `TPMT_PUBLIC` of a key, and the TPM's statement about it with its signature.
+    #[allow(clippy::type_complexity)]
+    fn certify_key(
+        &self,
+        key: &str,
+        qualifying: &[u8],
+    ) -> zbus::Result<(Vec<u8>, Vec<u8>, Vec<u8>)>;
+
+    /// The device API's origin, the trusted roots as PEM, and the time in Unix seconds.
+    fn get_connector(&self) -> zbus::Result<(String, String, u64)>;
+
     /// The certificate and its issuers, as PEM.
     fn get_certificate_chain(&self) -> zbus::Result<String>;
 

@@ -172,6 +172,12 @@ fn subject_attribute(certificate: &Certificate, oid: ObjectIdentifier) -> Option
     (!text.is_empty()).then_some(text)
 }
 
+/// A DER certificate as PEM (RFC 7468).
+pub fn pem(der: &[u8]) -> String {
+    // Base64 of bytes in memory cannot fail; nothing would be trusted by an empty text.
+    der::pem::encode_string("CERTIFICATE", LineEnding::LF, der).unwrap_or_default()
+}
+
 /// When a DER certificate is valid.
 pub fn validity(certificate: &[u8]) -> Result<Validity, der::Error> {
     let validity = Certificate::from_der(certificate)?.tbs_certificate.validity;
@@ -181,8 +187,8 @@ pub fn validity(certificate: &[u8]) -> Result<Validity, der::Error> {
     })
 }
 
-#[cfg(test)]
-pub(crate) mod samples;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 
 #[cfg(test)]
 mod tests {

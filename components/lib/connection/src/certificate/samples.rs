@@ -1,4 +1,5 @@
 //! Certificates with chosen names and keys; their signatures mean nothing.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use const_oid::ObjectIdentifier;
 use der::asn1::{Any, BitString, SetOfVec, Utf8StringRef};
@@ -13,12 +14,12 @@ use x509_cert::{Certificate, TbsCertificate, Version};
 use super::{COMMON_NAME, Chain, SERIAL_NUMBER};
 
 /// Edge ID of all samples.
-pub(crate) const EDGE_ID: &str = "SN-1";
+pub const EDGE_ID: &str = "SN-1";
 
 /// Start of validity of all samples.
-pub(crate) const NOT_BEFORE: u64 = 1_700_000_000;
+pub const NOT_BEFORE: u64 = 1_700_000_000;
 /// End of validity of all samples.
-pub(crate) const NOT_AFTER: u64 = NOT_BEFORE + 90 * 86_400;
+pub const NOT_AFTER: u64 = NOT_BEFORE + 90 * 86_400;
 
 fn algorithm() -> AlgorithmIdentifierOwned {
     AlgorithmIdentifierOwned { oid: const_oid::db::rfc5912::RSA_ENCRYPTION, parameters: None }
@@ -32,7 +33,7 @@ fn public_key(key: &[u8]) -> SubjectPublicKeyInfoOwned {
 }
 
 /// The public key info of a sample key.
-pub(crate) fn spki(key: &[u8]) -> Vec<u8> {
+pub fn spki(key: &[u8]) -> Vec<u8> {
     public_key(key).to_der().unwrap()
 }
 
@@ -50,12 +51,12 @@ fn rdn(oid: ObjectIdentifier, text: &str) -> RelativeDistinguishedName {
 }
 
 /// A certificate for a name and a key.
-pub(crate) fn certificate(common_name: &str, key: &[u8]) -> Certificate {
+pub fn certificate(common_name: &str, key: &[u8]) -> Certificate {
     issued(common_name, key, "issuer")
 }
 
 /// A certificate for a name and a key, naming its issuer.
-pub(crate) fn issued(common_name: &str, key: &[u8], issuer: &str) -> Certificate {
+pub fn issued(common_name: &str, key: &[u8], issuer: &str) -> Certificate {
     with_subject(name(common_name), key, issuer)
 }
 
@@ -92,6 +93,6 @@ fn with_subject(subject: RdnSequence, key: &[u8], issuer: &str) -> Certificate {
 }
 
 /// A chain of a device's certificate and its issuer's.
-pub(crate) fn chain(device_id: &str, key: &[u8]) -> Chain {
+pub fn chain(device_id: &str, key: &[u8]) -> Chain {
     Chain::new(vec![of_device(device_id, key), certificate("issuer", b"issuer key")]).unwrap()
 }

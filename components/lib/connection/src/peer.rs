@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use holdfast_attestation::binding::{TLS_EXPORTER_LABEL, TLS_EXPORTER_LENGTH};
 use holdfast_site::HttpsOrigin;
-use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -83,8 +83,17 @@ pub struct Answer {
 pub struct Body {
     /// Its media type.
     pub media_type: &'static str,
+    /// How the content is packed (RFC 9110, section 8.4), if it is.
+    pub encoding: Option<&'static str>,
     /// Its content.
     pub content: Vec<u8>,
+}
+
+impl Body {
+    /// A body as it is.
+    pub fn new(media_type: &'static str, content: Vec<u8>) -> Self {
+        Self { media_type, encoding: None, content }
+    }
 }
 
 /// A connection on which requests are sent one after the other.
@@ -167,6 +176,9 @@ impl Peer {
         let mut request = Request::builder().method(method).uri(path).header(HOST, &self.host);
         if let Some(body) = &body {
             request = request.header(CONTENT_TYPE, body.media_type);
+            if let Some(encoding) = body.encoding {
+                request = request.header(CONTENT_ENCODING, encoding);
+            }
         }
         let content = body.map(|body| Bytes::from(body.content)).unwrap_or_default();
         let request =
