@@ -84,7 +84,10 @@ fn arguments(connector: &Connector, description: &str, url: &str) -> Vec<String>
 }
 
 fn passes(schemathesis: &mut Command) {
-    let output = schemathesis.env("NO_COLOR", "1").output().unwrap();
+    let hooks =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interoperability/schemathesis_hooks.py");
+    let output =
+        schemathesis.env("NO_COLOR", "1").env("SCHEMATHESIS_HOOKS", hooks).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     eprintln!("{said}");
