@@ -11,7 +11,7 @@ use holdfast_ipc::audit1::Record;
 
 use crate::coalesce::Coalescer;
 use crate::netlink::Batch;
-use crate::spool::{Disk, Refused, Spool, SpoolError};
+use crate::spool::{Carry, Disk, PreviousLog, Refused, Spool, SpoolError};
 
 /// What is not critical is on disk after so long, nanoseconds,
 const GROUP_NS: u64 = 100_000_000;
@@ -297,11 +297,22 @@ impl<D: Disk, W> Engine<D, W> {
         self.spool.release(size)
     }
 
-    /// Goes on with another log.
-    pub fn replace(&mut self, origin: Origin) -> Result<(), SpoolError> {
-        self.checkpoints =
-            Checkpoints { binding: self.checkpoints.binding, ..Checkpoints::default() };
-        self.spool.replace(origin)
+    /// Goes on with another log, into which goes what the cloud has not got. Nothing may wait for a
+    /// commit. Where it fails, the spool must be opened again.
+    pub fn replace(mut self, origin: &Origin, carry: &Carry) -> Result<Self, SpoolError> {
+        self.spool = self.spool.replace(origin, carry)?;
+        self.checkpoints = Checkpoints {
+            binding: self.checkpoints.binding,
+            // What was carried over is without a checkpoint.
+            since: Some(0),
+            ..Checkpoints::default()
+        };
+        Ok(self)
+    }
+
+    /// Which log this one follows, where it follows one.
+    pub fn previous(&mut self) -> Result<Option<PreviousLog>, SpoolError> {
+        self.spool.previous()
     }
 
     /// Ends: everything that is open goes into the log.

@@ -5,6 +5,7 @@
 //! 00000000000000001873.log
 //! 00000000000000001873.log.new  one that is being made
 //! 00000000000000000512.damaged  one whose header could not be read
+//! carry.json, previous.json     see `carry`
 //! ```
 //!
 //! Only the last segment is written to. What a power cut left of it is cut at the first bad frame
@@ -12,6 +13,7 @@
 //! at once; only those are uploaded. A commit that fails is taken back as a whole, in memory and on
 //! the disk, so that whoever waits for a record of it can be told no.
 
+mod carry;
 mod disk;
 mod error;
 mod limits;
@@ -26,6 +28,8 @@ use holdfast_audit_log::frame::{Class, Frame};
 use holdfast_audit_log::segment::SegmentHeader;
 use holdfast_audit_log::{Appender, Entry, Origin, Recovered, Text};
 
+use carry::Found;
+pub use carry::{Carry, PreviousLog, Refusal};
 pub use disk::{Disk, Folder};
 pub use error::SpoolError;
 pub use limits::{Fill, Limits};
@@ -93,10 +97,14 @@ pub struct Spool<D> {
 impl<D: Disk> Spool<D> {
     /// Opens the folder, repairs what a power cut left, and makes a new log where there is none.
     pub fn open(
-        mut disk: D,
+        disk: D,
         limits: Limits,
         new_log: impl FnOnce() -> Origin,
     ) -> Result<(Self, Opened), SpoolError> {
+        let mut disk = match carry::carry_over(disk, limits)? {
+            Found::CarriedOver(spool) => return Ok((spool, Opened::default())),
+            Found::AsItWas(disk) => disk,
+        };
         let mut firsts = Vec::new();
         for name in disk.list()? {
             if name.ends_with(NEW) {
@@ -275,22 +283,25 @@ impl<D: Disk> Spool<D> {
         Ok(())
     }
 
-    /// Begins another log, after one that the cloud does not go on with. The old one's segments are
-    /// removed.
-    pub fn replace(&mut self, origin: Origin) -> Result<(), SpoolError> {
-        let log = Appender::new(origin);
-        let old: Vec<_> = self.segments.iter().map(Segment::name).collect();
-        // The first segment of every log has the same name: the rename puts it over the old one.
-        let first = begin(&mut self.disk, &log.segment_header())?;
-        for name in old.iter().filter(|name| **name != first.name()) {
-            self.disk.remove(name)?;
+    /// Begins another log, after one that the cloud does not go on with, and takes over into it what
+    /// the cloud has not got. Where that fails, it is done when the spool is opened again; this one
+    /// is of no more use.
+    pub fn replace(mut self, origin: &Origin, carry: &Carry) -> Result<Self, SpoolError> {
+        self.commit()?;
+        carry::mark(&mut self.disk, origin, carry)?;
+        match carry::carry_over(self.disk, self.limits)? {
+            Found::CarriedOver(spool) => Ok(spool),
+            Found::AsItWas(_) => Err(SpoolError::Io {
+                act: "find",
+                path: "the note of what to carry over".to_owned(),
+                source: std::io::ErrorKind::NotFound.into(),
+            }),
         }
-        self.segments = VecDeque::from([first]);
-        self.durable = log.clone();
-        self.log = log;
-        self.pending.clear();
-        self.pending_records = 0;
-        Ok(())
+    }
+
+    /// Which log this one follows, where it follows one.
+    pub fn previous(&mut self) -> Result<Option<PreviousLog>, SpoolError> {
+        carry::previous(&mut self.disk)
     }
 
     /// The folder, for reading.

@@ -139,19 +139,105 @@ fn a_damaged_tail_is_cut_and_told() {
     assert!(again.disk().files().any(|(name, _)| name.ends_with(DAMAGED)));
 }
 
-#[test]
-fn another_log_takes_the_place_of_one_that_the_cloud_refuses() {
+fn carry(from: u64) -> Carry {
+    let previous = PreviousLog { log: "00".repeat(16), size: from, head: "11".repeat(32) };
+    Carry { from, refused: None, previous: Some(previous) }
+}
+
+fn other() -> Origin {
+    Origin::new("holdfast/audit/01").unwrap()
+}
+
+/// A log of 40 records whose payloads begin with their number, with checkpoints in between.
+fn log_of_40() -> Spool<Simulated> {
     let (mut spool, _) = open(Simulated::default());
-    for _ in 0..40 {
-        spool.append(entry(Class::System, &[1; 100])).unwrap();
+    for number in 0..40u8 {
+        let kind = if number % 10 == 9 { Kind::Checkpoint } else { Kind::Operation };
+        let payload = [number; 100];
+        spool.append(Entry { kind, ..entry(Class::System, &payload) }).unwrap();
         spool.commit().unwrap();
     }
-    let other = Origin::new("holdfast/audit/01").unwrap();
-    spool.replace(other.clone()).unwrap();
-    spool.append(entry(Class::Log, b"first")).unwrap();
+    spool
+}
+
+#[test]
+fn what_the_cloud_has_not_got_goes_over_into_another_log() {
+    let spool = log_of_40();
+    assert!(spool.segments().count() > 3);
+    let mut spool = spool.replace(&other(), &carry(25)).unwrap();
+    let expected: Vec<u8> = (25..40).filter(|number| number % 10 != 9).collect();
+    let numbers = |spool: &Spool<Simulated>| -> Vec<u8> {
+        payloads(spool).iter().map(|payload| payload[0]).collect()
+    };
+    assert_eq!(numbers(&spool), expected);
+    assert_eq!((spool.log().origin(), spool.durable_size()), (&other(), 13));
+    assert_eq!(spool.previous().unwrap(), carry(25).previous);
+    spool.append(entry(Class::Log, b"next")).unwrap();
     spool.commit().unwrap();
-    let (again, _) = open(spool.disk().clone());
-    assert_eq!((again.log().origin(), payloads(&again)), (&other, vec![b"first".to_vec()]));
+
+    let (mut again, opened) = open(spool.disk().clone());
+    assert_eq!((opened, again.log().origin()), (Opened::default(), &other()));
+    assert_eq!(again.durable_size(), 14);
+    assert_eq!(again.previous().unwrap(), carry(25).previous);
+    let names: Vec<_> = again.disk().files().map(|(name, _)| name.clone()).collect();
+    assert!(
+        names.iter().all(|name| name.ends_with(SUFFIX) || name == "previous.json"),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn a_record_that_the_cloud_refuses_is_put_aside_and_told() {
+    let refused = Refusal { sequence: 30, reason: Text::lossy("audit-frame-invalid") };
+    let carry = Carry { refused: Some(refused), ..carry(30) };
+    let spool = log_of_40().replace(&other(), &carry).unwrap();
+    let told = Recovered::from_json(&payloads(&spool)[0]).unwrap();
+    assert!(told.fault.as_str().contains("record 30 of the log before this: refused: audit-frame"));
+    assert_eq!((told.bytes, payloads(&spool)[1][0]), (168, 31));
+    let (_, aside) = spool.disk().files().find(|(name, _)| name.ends_with("30.refused")).unwrap();
+    assert!(aside.ends_with(&[30; 100]));
+}
+
+#[test]
+fn a_damaged_segment_goes_over_as_far_as_it_can_be_read() {
+    let mut spool = log_of_40();
+    let name = spool.segments().nth(1).unwrap().name();
+    spool.disk_mut().tamper(&name, |bytes| {
+        let len = bytes.len();
+        bytes[len - 10] ^= 1;
+    });
+    let spool = spool.replace(&other(), &carry(0)).unwrap();
+    let carried = payloads(&spool);
+    // 36 records without checkpoints: one of them is not readable, and told.
+    assert_eq!(carried.len(), 36);
+    let told = carried.iter().filter_map(|payload| Recovered::from_json(payload).ok());
+    let told: Vec<_> = told.collect();
+    assert!(told.len() == 1 && told[0].fault.as_str().contains("checksum"), "{told:?}");
+}
+
+/// Cut anywhere while another log is made: in the end each record is there once, in order.
+#[test]
+fn a_power_cut_while_another_log_is_made_loses_and_doubles_nothing() {
+    let spool = log_of_40();
+    let begin = spool.disk().effects();
+    let whole = spool.replace(&other(), &carry(25)).unwrap();
+    let expected = payloads(&whole);
+    let end = whole.disk().effects();
+    assert!(end - begin > 15);
+    for cut in begin..=end {
+        for percent in [0, 40, 99] {
+            let disk = whole.disk().after_cut(cut, percent, false);
+            let (again, _) = open(disk);
+            if again.log().origin() == &other() {
+                assert_eq!(payloads(&again), expected, "cut {cut}");
+                continue;
+            }
+            // It had not begun: the old log is there as it was.
+            assert_eq!(payloads(&again).len(), 40, "cut {cut}");
+            let again = again.replace(&other(), &carry(25)).unwrap();
+            assert_eq!(payloads(&again), expected, "cut {cut}");
+        }
+    }
 }
 
 /// A run of the daemon, cut at one of its effects: what was durable before is there, in order and
