@@ -11,7 +11,7 @@ use holdfast_ipc::audit1::Record;
 
 use crate::coalesce::Coalescer;
 use crate::netlink::Batch;
-use crate::spool::{Carry, Disk, PreviousLog, Refused, Spool, SpoolError};
+use crate::spool::{Carry, Disk, Refused, Spool, SpoolError};
 
 /// What is not critical is on disk after so long, nanoseconds,
 const GROUP_NS: u64 = 100_000_000;
@@ -51,6 +51,7 @@ pub struct Engine<D, W> {
     checkpoints: Checkpoints,
     /// Records that were lost since the start, by cause.
     lost: BTreeMap<LossCause, u64>,
+    has_boot: bool,
 }
 
 /// When the next checkpoint is due.
@@ -65,6 +66,8 @@ struct Checkpoints {
     /// What the first one of this boot carries.
     binding: Option<BootBinding>,
     is_bound: bool,
+    /// Size of the log in the last one that this run got signed.
+    signed: Option<u64>,
 }
 
 impl<D: Disk, W> Engine<D, W> {
@@ -86,6 +89,7 @@ impl<D: Disk, W> Engine<D, W> {
             clock_offset: None,
             checkpoints: Checkpoints { covered, ..Checkpoints::default() },
             lost: BTreeMap::new(),
+            has_boot: false,
         };
         engine.watch_clock(now);
         if let Some(json) = recovered.and_then(|recovered| recovered.to_json().ok()) {
@@ -177,6 +181,7 @@ impl<D: Disk, W> Engine<D, W> {
     pub fn boot(&mut self, boot: &Boot, binding: Option<BootBinding>, now: Timestamp) {
         if let Ok(json) = boot.to_json() {
             self.keep(Class::System, Kind::Boot, json.as_bytes(), now);
+            self.has_boot = true;
         }
         self.bind(binding);
     }
@@ -283,6 +288,7 @@ impl<D: Disk, W> Engine<D, W> {
         self.keep(Class::Log, Kind::Checkpoint, note.as_bytes(), now);
         self.checkpoints.since = None;
         self.checkpoints.covered = self.spool.log().size();
+        self.checkpoints.signed = Some(self.checkpoints.covered);
         self.checkpoints.is_bound |= is_bound;
     }
 
@@ -310,9 +316,24 @@ impl<D: Disk, W> Engine<D, W> {
         Ok(self)
     }
 
-    /// Which log this one follows, where it follows one.
-    pub fn previous(&mut self) -> Result<Option<PreviousLog>, SpoolError> {
-        self.spool.previous()
+    /// Size of the log in the last checkpoint of this run.
+    pub fn signed_size(&self) -> Option<u64> {
+        self.checkpoints.signed
+    }
+
+    /// Whether this run put the boot's record into the log.
+    pub fn has_boot(&self) -> bool {
+        self.has_boot
+    }
+
+    /// Whether this boot's first checkpoint is in the log.
+    pub fn has_bound(&self) -> bool {
+        self.checkpoints.is_bound
+    }
+
+    /// The serial number up to which the log has every event of the kernel, or says that it is lost.
+    pub fn kept_serial(&self) -> Option<u32> {
+        self.assembler.last_serial()
     }
 
     /// Ends: everything that is open goes into the log.

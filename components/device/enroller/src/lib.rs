@@ -12,7 +12,6 @@ pub mod disk;
 pub mod edge_id;
 pub mod est;
 pub mod keyring;
-pub mod log;
 pub mod milestone;
 pub mod options;
 pub mod order;

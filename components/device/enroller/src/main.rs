@@ -5,12 +5,13 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use holdfast_daemon::log;
 use holdfast_enroll::options::Options;
-use holdfast_enroll::{log, run};
+use holdfast_enroll::run;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    log::start();
+    log::start("holdfast_enroll");
     // One thread: the daemon waits nearly all the time, and its memory counts.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
+use holdfast_daemon::config::{self, ConfigError};
 use holdfast_tpm::SignatureMode;
 use serde::Deserialize;
 
@@ -89,42 +90,11 @@ pub struct Release {
     pub build_time: u64,
 }
 
-/// A file that the image or the unit should have provided.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// It cannot be read.
-    #[error("cannot read {path}: {source}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// It is not valid.
-    #[error("{path}: {reason}")]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
 impl Release {
     /// Reads the facts about the image.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        parse(path, |text| toml::from_str(text).map_err(|error| error.to_string()))
+        config::parse(path, |text| toml::from_str(text).map_err(|error| error.to_string()))
     }
-}
-
-/// Reads a text file and parses it.
-pub fn parse<T>(
-    path: &Path,
-    parse: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<T, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    parse(&text).map_err(|reason| ConfigError::Invalid { path: path.to_owned(), reason })
 }
 
 #[cfg(test)]
@@ -145,7 +115,7 @@ mod tests {
     fn the_images_policy_is_valid() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../../../rootfs-overlay/usr/lib/holdfast/identity.toml");
-        parse(&path, |text| {
+        config::parse(&path, |text| {
             holdfast_ipc::IdentityPolicy::parse(text).map_err(|error| error.to_string())
         })
         .unwrap();

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use holdfast_daemon::config::{self, ConfigError};
+use holdfast_daemon::manager;
 use holdfast_ipc::identity::{IdentityStatus, StatusPublisher, serve};
 use holdfast_ipc::{Guard, IdentityPolicy, JournalSink, RoleGroups};
 use holdfast_tpm::KeyBlob;
-use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use zbus::connection::Builder;
@@ -17,7 +18,7 @@ use crate::clock::{Clock, SystemTimeSource};
 use crate::disk::Folder;
 use crate::est;
 use crate::keyring::Keyring;
-use crate::options::{self, ConfigError, Options, Release};
+use crate::options::{Options, Release};
 use crate::order::Orders;
 use crate::recorder::Recorder;
 use crate::recovery::HandOver;
@@ -59,10 +60,10 @@ pub enum RunError {
 /// Runs until told to stop.
 pub async fn run(options: Options) -> Result<(), RunError> {
     let release = Release::read(&options.release)?;
-    let policy = options::parse(&options.policy, |text| {
+    let policy = config::parse(&options.policy, |text| {
         IdentityPolicy::parse(text).map_err(|error| error.to_string())
     })?;
-    let groups = options::parse(&options.groups, |text| Ok(RoleGroups::from_group_file(text)))?;
+    let groups = config::parse(&options.groups, |text| Ok(RoleGroups::from_group_file(text)))?;
     let clock = Arc::new(Clock::new(Box::<SystemTimeSource>::default(), release.build_time));
     let (status, changes) = StatusPublisher::new(IdentityStatus::default());
     let keyring = Keyring::default();
@@ -114,7 +115,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         _ = terminate.recv() => tracing::info!("stopping"),
         _ = interrupt.recv() => tracing::info!("stopping"),
     }
-    notify(&[NotifyState::Stopping]);
+    manager::stopping();
     tpm.close().await;
     Ok(())
 }
@@ -133,25 +134,8 @@ pub fn spki_of_key_file(pem: &str) -> Result<Vec<u8>, String> {
 async fn keep_manager_informed(is_settled: oneshot::Receiver<()>) {
     let settled = async {
         if is_settled.await.is_ok() {
-            notify(&[NotifyState::Ready]);
-        }
-        std::future::pending::<()>().await;
-    };
-    let alive = async {
-        let mut limit = 0;
-        if sd_notify::watchdog_enabled(false, &mut limit) {
-            let mut interval = tokio::time::interval(std::time::Duration::from_micros(limit) / 3);
-            loop {
-                interval.tick().await;
-                notify(&[NotifyState::Watchdog]);
-            }
+            manager::ready();
         }
     };
-    tokio::join!(settled, alive);
-}
-
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(false, states) {
-        tracing::warn!("cannot notify the service manager: {error}");
-    }
+    tokio::join!(settled, manager::keep_alive());
 }

@@ -5,6 +5,7 @@
 //! Pure Rust; no input or output, no clock, no random source of its own.
 #![forbid(unsafe_code)]
 
+pub mod audit_key;
 pub mod binding;
 #[cfg(feature = "verifier")]
 pub mod challenge;

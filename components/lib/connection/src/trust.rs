@@ -27,6 +27,9 @@ pub enum TrustError {
     /// The certificate that the server issued does not lead to an anchor.
     #[error("the issued certificate does not chain to the site's trust anchors: {0}")]
     Issued(String),
+    /// A signer's certificate does not lead to an anchor, or the signature is not by its key.
+    #[error("the signature is not by a signer of this site: {0}")]
+    Signer(String),
     /// Rustls refused the configuration.
     #[error("cannot set up TLS: {0}")]
     Tls(String),
@@ -104,6 +107,37 @@ impl SiteTrust {
                 .map(drop)
             })
             .map_err(|error| issued(&error))
+    }
+
+    /// Checks a signature of the site's server: the signer's chain (DER, the signer's certificate
+    /// first) leads to the anchors, is for this purpose (content octets of an extended key usage's
+    /// OID), and its key made the signature, ECDSA on P-256 with SHA-256 in DER, over the message.
+    pub fn check_signed(
+        &self,
+        chain: &[Vec<u8>],
+        purpose: &'static [u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), TrustError> {
+        let failed = |error: &dyn std::fmt::Display| TrustError::Signer(error.to_string());
+        let certificates: Vec<CertificateDer<'_>> =
+            chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+        let (leaf, issuers) =
+            certificates.split_first().ok_or_else(|| failed(&"the chain is empty"))?;
+        let now = judging_time(&self.clock, leaf, issuers).map_err(|error| failed(&error))?;
+        let leaf = EndEntityCert::try_from(leaf).map_err(|error| failed(&error))?;
+        leaf.verify_for_usage(
+            self.provider.signature_verification_algorithms.all,
+            &self.anchors,
+            issuers,
+            now,
+            KeyUsage::required(purpose),
+            None,
+            None,
+        )
+        .map_err(|error| failed(&error))?;
+        leaf.verify_signature(webpki::ring::ECDSA_P256_SHA256, message, signature)
+            .map_err(|error| failed(&error))
     }
 }
 

@@ -38,6 +38,16 @@ impl Batch {
         self.0.is_empty()
     }
 
+    /// Takes all messages out of another one, behind those that are here.
+    pub fn take_from(&mut self, other: &mut Self) {
+        self.0.append(&mut other.0);
+    }
+
+    /// Removes the messages and keeps the room.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// The messages, in order.
     pub fn messages(&self) -> Messages<'_> {
         Messages(&self.0)

@@ -92,7 +92,7 @@ pub(super) fn mark(disk: &mut impl Disk, origin: &Origin, carry: &Carry) -> Resu
 #[derive(Debug)]
 pub(super) enum Found<D> {
     /// A marker was there, and what it says is done.
-    CarriedOver(Spool<D>),
+    CarriedOver(Box<Spool<D>>),
     /// Nothing was to be done.
     AsItWas(D),
 }
@@ -140,11 +140,12 @@ pub(super) fn carry_over<D: Disk>(mut disk: D, limits: Limits) -> Result<Found<D
         spool.take_over(name, &bytes, &marker)?;
     }
     spool.commit()?;
+    spool.previous = marker.previous;
     spool.disk.rename(MARKER, PREVIOUS)?;
     for name in &old {
         spool.disk.remove(name)?;
     }
-    Ok(Found::CarriedOver(spool))
+    Ok(Found::CarriedOver(Box::new(spool)))
 }
 
 impl<D: Disk> Spool<D> {

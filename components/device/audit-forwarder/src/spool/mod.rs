@@ -52,6 +52,14 @@ impl Segment {
     pub fn name(&self) -> String {
         format!("{:020}{SUFFIX}", self.first)
     }
+
+    /// The segment of a file with this name, of unknown length.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let first = name.strip_suffix(SUFFIX)?.parse().ok()?;
+        let segment = Self { first, len: 0 };
+        // Each number has one spelling.
+        (segment.name() == name).then_some(segment)
+    }
 }
 
 /// What was found when a spool was opened.
@@ -92,6 +100,8 @@ pub struct Spool<D> {
     pending_records: u64,
     /// Bytes of a commit that failed may stand behind the last durable record.
     has_leftovers: bool,
+    /// Which log this one follows.
+    previous: Option<PreviousLog>,
 }
 
 impl<D: Disk> Spool<D> {
@@ -101,18 +111,28 @@ impl<D: Disk> Spool<D> {
         limits: Limits,
         new_log: impl FnOnce() -> Origin,
     ) -> Result<(Self, Opened), SpoolError> {
-        let mut disk = match carry::carry_over(disk, limits)? {
-            Found::CarriedOver(spool) => return Ok((spool, Opened::default())),
+        let disk = match carry::carry_over(disk, limits)? {
+            Found::CarriedOver(spool) => return Ok((*spool, Opened::default())),
             Found::AsItWas(disk) => disk,
         };
+        let (mut spool, opened) = Self::open_log(disk, limits, new_log)?;
+        if !opened.is_new {
+            spool.previous = carry::previous(&mut spool.disk)?;
+        }
+        Ok((spool, opened))
+    }
+
+    fn open_log(
+        mut disk: D,
+        limits: Limits,
+        new_log: impl FnOnce() -> Origin,
+    ) -> Result<(Self, Opened), SpoolError> {
         let mut firsts = Vec::new();
         for name in disk.list()? {
             if name.ends_with(NEW) {
                 disk.remove(&name)?;
-            } else if let Some(first) = name.strip_suffix(SUFFIX).and_then(|f| f.parse().ok())
-                && name == (Segment { first, len: 0 }).name()
-            {
-                firsts.push(first);
+            } else if let Some(segment) = Segment::of_name(&name) {
+                firsts.push(segment.first);
             }
         }
         firsts.sort_unstable();
@@ -152,17 +172,16 @@ impl<D: Disk> Spool<D> {
     }
 
     fn with(disk: D, limits: Limits, segments: VecDeque<Segment>, log: Appender) -> Self {
-        let durable = log.clone();
-        let has_leftovers = false;
         Self {
             disk,
             limits,
             segments,
-            durable,
+            durable: log.clone(),
             log,
             pending: Vec::new(),
             pending_records: 0,
-            has_leftovers,
+            has_leftovers: false,
+            previous: None,
         }
     }
 
@@ -290,7 +309,7 @@ impl<D: Disk> Spool<D> {
         self.commit()?;
         carry::mark(&mut self.disk, origin, carry)?;
         match carry::carry_over(self.disk, self.limits)? {
-            Found::CarriedOver(spool) => Ok(spool),
+            Found::CarriedOver(spool) => Ok(*spool),
             Found::AsItWas(_) => Err(SpoolError::Io {
                 act: "find",
                 path: "the note of what to carry over".to_owned(),
@@ -300,8 +319,13 @@ impl<D: Disk> Spool<D> {
     }
 
     /// Which log this one follows, where it follows one.
-    pub fn previous(&mut self) -> Result<Option<PreviousLog>, SpoolError> {
-        carry::previous(&mut self.disk)
+    pub fn previous(&self) -> Option<&PreviousLog> {
+        self.previous.as_ref()
+    }
+
+    /// Its bounds.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The folder, for reading.

@@ -171,14 +171,14 @@ fn what_the_cloud_has_not_got_goes_over_into_another_log() {
     };
     assert_eq!(numbers(&spool), expected);
     assert_eq!((spool.log().origin(), spool.durable_size()), (&other(), 13));
-    assert_eq!(spool.previous().unwrap(), carry(25).previous);
+    assert_eq!(spool.previous().cloned(), carry(25).previous);
     spool.append(entry(Class::Log, b"next")).unwrap();
     spool.commit().unwrap();
 
-    let (mut again, opened) = open(spool.disk().clone());
+    let (again, opened) = open(spool.disk().clone());
     assert_eq!((opened, again.log().origin()), (Opened::default(), &other()));
     assert_eq!(again.durable_size(), 14);
-    assert_eq!(again.previous().unwrap(), carry(25).previous);
+    assert_eq!(again.previous().cloned(), carry(25).previous);
     let names: Vec<_> = again.disk().files().map(|(name, _)| name.clone()).collect();
     assert!(
         names.iter().all(|name| name.ends_with(SUFFIX) || name == "previous.json"),

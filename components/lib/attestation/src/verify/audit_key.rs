@@ -2,8 +2,9 @@
 
 use subtle::ConstantTimeEq;
 
+use crate::audit_key::qualifying_data;
 use crate::evidence::CertifyStatement;
-use crate::hash::{HashAlgorithm, sha256};
+use crate::hash::HashAlgorithm;
 use crate::key::VerifyingKey;
 use crate::tpm::{
     Attest, Attested, DecodeError, EccCurve, EccScheme, ObjectAttributes, Parameters, Public,
@@ -41,11 +42,6 @@ pub enum AuditKeyRefusal {
     Kind,
 }
 
-/// What the statement about the audit key of a log carries.
-pub fn audit_key_qualifying_data(origin: &str) -> [u8; 32] {
-    sha256(&[b"holdfast audit key 1\n", origin.as_bytes()])
-}
-
 /// Checks that a TPM with this AK certified the key for the log of this origin, and that the key
 /// cannot leave the TPM; gives its DER `SubjectPublicKeyInfo`.
 pub fn check_audit_key(
@@ -66,7 +62,7 @@ pub fn check_audit_key(
     if key.name() != name {
         return Err(AuditKeyRefusal::OtherKey);
     }
-    if !bool::from(attest.extra_data.ct_eq(&audit_key_qualifying_data(origin))) {
+    if !bool::from(attest.extra_data.ct_eq(&qualifying_data(origin))) {
         return Err(AuditKeyRefusal::OtherLog);
     }
     let required = ObjectAttributes::FIXED_TPM

@@ -18,7 +18,7 @@ mod chain;
 mod enrolment;
 mod nonce_request;
 
-pub use audit_key::{AuditKeyRefusal, audit_key_qualifying_data, check_audit_key};
+pub use audit_key::{AuditKeyRefusal, check_audit_key};
 pub use boot::{BootExpectation, BootVerdict, KnownRelease, check_boot_state};
 pub use enrolment::{
     EnrolmentContext, EnrolmentVerdict, check_binding, check_csr_signature, check_device_key,

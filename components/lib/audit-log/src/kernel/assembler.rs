@@ -142,9 +142,15 @@ impl Assembler {
         Some(since.saturating_add(self.limits.wait_ns))
     }
 
-    /// The newest serial number, for [`Self::after`].
+    /// The serial number up to which every event has come out, or was told as lost: for
+    /// [`Self::after`].
     pub fn last_serial(&self) -> Option<u32> {
-        self.serials.highest()
+        let highest = self.serials.highest()?;
+        let open = self.open.iter().map(|open| open.buffer.id().serial);
+        let behind = open.chain(self.serials.first_missing()).map(|s| highest.wrapping_sub(s));
+        // A late event's number was passed long ago.
+        let most = behind.filter(|behind| *behind <= u32::MAX / 2).max();
+        Some(most.map_or(highest, |behind| highest.wrapping_sub(behind).wrapping_sub(1)))
     }
 
     /// The next event or loss.

@@ -95,6 +95,11 @@ impl Serials {
         self.missing.pop_front().map(Missing::loss)
     }
 
+    /// The first number of the oldest range that is waited for.
+    pub(super) fn first_missing(&self) -> Option<u32> {
+        self.missing.front().map(|range| range.first)
+    }
+
     /// Since when the oldest range is waited for.
     pub(super) fn waiting_since(&self) -> Option<u64> {
         self.missing.front().map(|range| range.since)

@@ -38,10 +38,10 @@ const fn priority(level: Level) -> u8 {
     }
 }
 
-/// Starts logging: warnings of libraries, everything of ours, unless `HOLDFAST_LOG` says otherwise.
-pub fn start() {
+/// Starts logging: warnings of libraries and everything of the crate `ours`, as in `holdfast_enroll`, unless `HOLDFAST_LOG` says otherwise.
+pub fn start(ours: &str) {
     let filter = EnvFilter::try_from_env("HOLDFAST_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("warn,holdfast_enroll=info"));
+        .unwrap_or_else(|_| EnvFilter::new(format!("warn,holdfast_daemon=info,{ours}=info")));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
