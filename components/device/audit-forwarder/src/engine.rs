@@ -21,6 +21,8 @@ const GROUP_BYTES: usize = 64 * 1024;
 const CHECKPOINT_RECORDS: u64 = 1000;
 /// or so long after the first record without one, nanoseconds.
 const CHECKPOINT_NS: u64 = 60_000_000_000;
+/// The first one of a boot is tried again after so long, nanoseconds: the key may not be made yet.
+const RETRY_NS: u64 = 5_000_000_000;
 /// A clock that moved by more than this against the time since the start was set, nanoseconds.
 const CLOCK_STEP_NS: u64 = 500_000_000;
 
@@ -68,6 +70,20 @@ struct Checkpoints {
     is_bound: bool,
     /// Size of the log in the last one that this run got signed.
     signed: Option<u64>,
+    /// The key was not ready: it is asked for again then.
+    not_before: u64,
+}
+
+impl Checkpoints {
+    /// When there may be one, `CLOCK_BOOTTIME`.
+    fn due(&self) -> Option<u64> {
+        let since = self.since.filter(|_| !self.is_asked)?;
+        if self.is_bound {
+            return Some(since.saturating_add(CHECKPOINT_NS));
+        }
+        // The first one of a boot is wanted as soon as there is the TPM's word for it.
+        self.binding.map(|_| since.max(self.not_before))
+    }
 }
 
 impl<D: Disk, W> Engine<D, W> {
@@ -218,8 +234,7 @@ impl<D: Disk, W> Engine<D, W> {
     /// When [`Self::tick`] or [`Self::commit`] has something to do, `CLOCK_BOOTTIME`.
     pub fn next_deadline(&self) -> Option<u64> {
         let pending = self.pending_since.map(|since| since.saturating_add(GROUP_NS));
-        let checkpoint = self.checkpoints.since.map(|since| since.saturating_add(CHECKPOINT_NS));
-        let checkpoint = checkpoint.filter(|_| !self.checkpoints.is_asked);
+        let checkpoint = self.checkpoints.due();
         let others = [self.assembler.next_deadline(), self.coalescer.next_deadline()];
         others.into_iter().chain([pending, checkpoint]).flatten().min()
     }
@@ -260,19 +275,13 @@ impl<D: Disk, W> Engine<D, W> {
     /// [signed](Self::signed) or [not](Self::not_signed).
     pub fn checkpoint(&mut self, now: u64) -> Option<Checkpoint> {
         let size = self.spool.durable_size();
-        let is_new = size > self.checkpoints.covered;
-        let since = self.checkpoints.since?;
-        let is_due = size.saturating_sub(self.checkpoints.covered) >= CHECKPOINT_RECORDS
-            || now >= since.saturating_add(CHECKPOINT_NS);
-        if self.checkpoints.is_asked || !is_new || !is_due {
+        let added = size.saturating_sub(self.checkpoints.covered);
+        let due = self.checkpoints.due()?;
+        let is_due = now >= due || (self.checkpoints.is_bound && added >= CHECKPOINT_RECORDS);
+        if added == 0 || !is_due {
             return None;
         }
-        let boot = if self.checkpoints.is_bound {
-            None
-        } else {
-            // The first one of a boot waits for the TPM's word.
-            Some(self.checkpoints.binding?)
-        };
+        let boot = self.checkpoints.binding.filter(|_| !self.checkpoints.is_bound);
         self.checkpoints.is_asked = true;
         Some(self.spool.durable().checkpoint(boot))
     }
@@ -296,6 +305,7 @@ impl<D: Disk, W> Engine<D, W> {
     pub fn not_signed(&mut self, now: u64) {
         self.checkpoints.is_asked = false;
         self.checkpoints.since = Some(now);
+        self.checkpoints.not_before = now.saturating_add(RETRY_NS);
     }
 
     /// Deletes what the cloud has.

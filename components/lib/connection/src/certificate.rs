@@ -2,7 +2,9 @@
 
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc4519::{COMMON_NAME, SERIAL_NUMBER};
+use const_oid::db::rfc5280::ID_CE_EXT_KEY_USAGE;
 use der::{Decode as _, Encode};
+use holdfast_attestation::oid::HoldfastOid;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject as _};
 use sha2::{Digest as _, Sha256};
@@ -176,6 +178,18 @@ fn subject_attribute(certificate: &Certificate, oid: ObjectIdentifier) -> Option
 pub fn pem(der: &[u8]) -> String {
     // Base64 of bytes in memory cannot fail; nothing would be trusted by an empty text.
     der::pem::encode_string("CERTIFICATE", LineEnding::LF, der).unwrap_or_default()
+}
+
+/// Whether a DER certificate's extended key usage is this one purpose (RFC 5280, 4.2.1.12).
+pub fn is_for(certificate: &[u8], purpose: &HoldfastOid) -> Result<bool, der::Error> {
+    let certificate = Certificate::from_der(certificate)?;
+    let extensions = certificate.tbs_certificate.extensions.unwrap_or_default();
+    let usage = extensions.iter().find(|extension| extension.extn_id == ID_CE_EXT_KEY_USAGE);
+    let oid = purpose.to_der();
+    // Compared as DER: the arc is longer than what libraries take for an OID.
+    let length = u8::try_from(oid.len()).map_err(|_| der::Tag::Sequence.length_error())?;
+    let expected = [&[0x30, length], oid.as_slice()].concat();
+    Ok(usage.is_some_and(|usage| usage.extn_value.as_bytes() == expected))
 }
 
 /// When a DER certificate is valid.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use holdfast_attestation::oid::HoldfastOid;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -110,12 +111,12 @@ impl SiteTrust {
     }
 
     /// Checks a signature of the site's server: the signer's chain (DER, the signer's certificate
-    /// first) leads to the anchors, is for this purpose (content octets of an extended key usage's
-    /// OID), and its key made the signature, ECDSA on P-256 with SHA-256 in DER, over the message.
+    /// first) leads to the anchors, is for this purpose alone (its extended key usage), and its key
+    /// made the signature, ECDSA on P-256 with SHA-256 in DER, over the message.
     pub fn check_signed(
         &self,
         chain: &[Vec<u8>],
-        purpose: &'static [u8],
+        purpose: &'static HoldfastOid,
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), TrustError> {
@@ -125,13 +126,17 @@ impl SiteTrust {
         let (leaf, issuers) =
             certificates.split_first().ok_or_else(|| failed(&"the chain is empty"))?;
         let now = judging_time(&self.clock, leaf, issuers).map_err(|error| failed(&error))?;
+        if !certificate::is_for(leaf, purpose).map_err(|error| failed(&error))? {
+            return Err(failed(&format!("its certificate is not for {purpose} alone")));
+        }
         let leaf = EndEntityCert::try_from(leaf).map_err(|error| failed(&error))?;
         leaf.verify_for_usage(
             self.provider.signature_verification_algorithms.all,
             &self.anchors,
             issuers,
             now,
-            KeyUsage::required(purpose),
+            // The CAs of the chain name no purpose.
+            KeyUsage::required_if_present(purpose.contents()),
             None,
             None,
         )

@@ -205,13 +205,14 @@ fn checkpoints_come_by_number_and_by_time_and_the_first_is_bound() {
     engine.operation(&critical(operation(0)), "a", at(SECOND));
     drop(engine.commit());
     assert_eq!(engine.checkpoint(62 * SECOND), None, "without the TPM's word");
+    assert_eq!(engine.next_deadline(), None, "nothing to do until it comes");
     engine.bind(Some(binding()));
-    assert_eq!(engine.checkpoint(60 * SECOND), None, "not due");
     let first = engine.checkpoint(62 * SECOND).unwrap();
     assert_eq!((first.size, first.boot), (1, Some(binding())));
     assert_eq!(engine.checkpoint(63 * SECOND), None, "one at a time");
     engine.not_signed(63 * SECOND);
-    let again = engine.checkpoint(124 * SECOND).unwrap();
+    assert_eq!(engine.checkpoint(67 * SECOND), None, "the key is not asked for at once again");
+    let again = engine.checkpoint(68 * SECOND).unwrap();
     engine.signed("note", true, at(124 * SECOND));
     drop(engine.commit());
     assert_eq!(again, first);
@@ -223,6 +224,11 @@ fn checkpoints_come_by_number_and_by_time_and_the_first_is_bound() {
     drop(engine.commit());
     let second = engine.checkpoint(130 * SECOND).unwrap();
     assert_eq!((second.size, second.boot), (1002, None));
+    engine.signed("note", false, at(131 * SECOND));
+    engine.operation(&critical(operation(0)), "b", at(140 * SECOND));
+    drop(engine.commit());
+    assert_eq!(engine.checkpoint(199 * SECOND), None, "not due");
+    assert_eq!(engine.checkpoint(200 * SECOND).unwrap().size, 1004);
 }
 
 #[test]

@@ -37,6 +37,8 @@ const FRAMES: &str = "application/vnd.holdfast.audit-frames";
 const JSON: &str = "application/json";
 /// Bytes of one upload, before they are packed: what cannot be packed is within the limit as well.
 const AT_ONCE: usize = 1_000_000;
+/// How often an identity is looked for.
+const LOOK: Duration = Duration::from_secs(3);
 /// Level of zstd: the best ratio that a small processor does not notice.
 const LEVEL: i32 = 3;
 
@@ -117,11 +119,14 @@ impl Uploader {
                         UploadError::Peer(_) => Curve::OFFLINE,
                         _ => Curve::REFUSAL,
                     };
-                    let wait = curve.wait(failures, None, &mut jitter);
-                    // Before it is enrolled a device has nothing to say about it.
-                    if !matches!(error, UploadError::Identity(IdentityError::NotYet(_))) {
+                    let wait = if matches!(error, UploadError::Identity(IdentityError::NotYet(_))) {
+                        // The enroller says on its own what it waits for.
+                        failures = 0;
+                        LOOK
+                    } else {
                         tracing::warn!("upload of the audit log: {error}");
-                    }
+                        curve.wait(failures, None, &mut jitter)
+                    };
                     self.report(UploadState::Waiting, Some(error.to_string()));
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}

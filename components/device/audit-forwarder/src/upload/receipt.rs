@@ -85,12 +85,7 @@ impl Receipt {
         let signature = p256::ecdsa::Signature::from_slice(&decode(signature)?);
         let signature = signature.map_err(|error| form(&error))?.to_der();
         let signed = &text.as_bytes()[..header.len() + 1 + payload.len()];
-        trust.check_signed(
-            &chain,
-            PURPOSE_AUDIT_RECEIPT.contents(),
-            signed,
-            signature.as_bytes(),
-        )?;
+        trust.check_signed(&chain, &PURPOSE_AUDIT_RECEIPT, signed, signature.as_bytes())?;
         let receipt: Self =
             serde_json::from_slice(&decode(payload)?).map_err(|error| form(&error))?;
         for (found, expected) in [(&receipt.log, log), (&receipt.device_id, device_id)] {

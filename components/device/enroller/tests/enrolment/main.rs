@@ -3,6 +3,7 @@
 // Helpers outside of #[test] functions fail tests by panicking too.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod audit;
 mod bus;
 mod clocks;
 mod cloud;
