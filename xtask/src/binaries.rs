@@ -23,6 +23,7 @@ pub struct Program {
 pub const DEVICE: &[Program] = &[
     Program { name: "holdfast-boot", package: "holdfast-boot", folder: "usr/lib/holdfast" },
     Program { name: "holdfast-enroll", package: "holdfast-enroll", folder: "usr/bin" },
+    Program { name: "holdfast-audit", package: "holdfast-audit", folder: "usr/bin" },
     Program { name: "holdfast", package: "holdfast-ctl", folder: "usr/bin" },
 ];
 

@@ -158,6 +158,7 @@ impl Device {
             command.arg(option).arg(self.path(file));
         }
         command.arg("--site").arg(&world.site).args(["--signature-mode", mode]);
+        command.args(["--audit", "journal"]);
         command.args(["--bus", &message_bus.address, "--tcti", &tpm_bus.tcti()]);
         command.env("TSS2_LOG", "all+NONE").stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process =

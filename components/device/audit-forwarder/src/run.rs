@@ -113,6 +113,9 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     if let Some(rules) = &rules {
         let (done, ended) = kernel::start(rules, Arc::clone(&inbox))?;
         tracing::info!(rules = done.rules, were_closed = done.was_closed, "kernel audit");
+        for line in done.absent {
+            tracing::warn!("{}: line {line} watches what is not there", options.rules.display());
+        }
         reader_ended = Some(ended);
     }
 

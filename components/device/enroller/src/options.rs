@@ -38,7 +38,10 @@ pub struct Options {
     /// Group database with the roles.
     #[arg(long, default_value = "/etc/group")]
     pub groups: PathBuf,
-    /// The journal's socket, for audit records.
+    /// Where audit records go.
+    #[arg(long, value_enum, default_value = "log")]
+    pub audit: AuditPlace,
+    /// The journal's socket; it gets the audit records too.
     #[arg(long, default_value = "/run/systemd/journal/socket")]
     pub journal: PathBuf,
     /// PCR signatures of the running system, in systemd's format.
@@ -59,6 +62,16 @@ pub struct Options {
     /// Who pads RSA-PSS signatures of new device keys; `auto` tests the TPM.
     #[arg(long, value_enum, default_value = "auto")]
     pub signature_mode: SignatureModeChoice,
+}
+
+/// Where audit records go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AuditPlace {
+    /// Into the device's log, `org.holdfast.Audit1`: a call whose record is not durable there is
+    /// refused.
+    Log,
+    /// Into the journal alone, on systems without that log.
+    Journal,
 }
 
 /// Who pads RSA-PSS signatures of new device keys.

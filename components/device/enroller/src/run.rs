@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use holdfast_audit_log::frame::Class;
 use holdfast_daemon::config::{self, ConfigError};
 use holdfast_daemon::manager;
+use holdfast_ipc::audit1::AuditServiceSink;
 use holdfast_ipc::identity::{IdentityStatus, StatusPublisher, serve};
-use holdfast_ipc::{Guard, IdentityPolicy, JournalSink, RoleGroups};
+use holdfast_ipc::{AuditSink, Guard, IdentityPolicy, JournalSink, RoleGroups};
 use holdfast_tpm::KeyBlob;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -18,7 +20,7 @@ use crate::clock::{Clock, SystemTimeSource};
 use crate::disk::Folder;
 use crate::est;
 use crate::keyring::Keyring;
-use crate::options::{Options, Release};
+use crate::options::{AuditPlace, Options, Release};
 use crate::order::Orders;
 use crate::recorder::Recorder;
 use crate::recovery::HandOver;
@@ -68,9 +70,14 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (status, changes) = StatusPublisher::new(IdentityStatus::default());
     let keyring = Keyring::default();
 
-    let sink = Arc::new(JournalSink::at(&options.journal));
+    let journal = JournalSink::at(&options.journal);
+    let log = Arc::new(AuditServiceSink::new(Class::Authentication, journal.clone()));
+    let sink: Arc<dyn AuditSink> = match options.audit {
+        AuditPlace::Log => Arc::clone(&log) as _,
+        AuditPlace::Journal => Arc::new(journal),
+    };
     let unnamed = |error: holdfast_audit_log::Error| RunError::Audit(error.to_string());
-    let recorder = Recorder::new(DAEMON, Arc::<JournalSink>::clone(&sink)).map_err(unnamed)?;
+    let recorder = Recorder::new(DAEMON, Arc::clone(&sink)).map_err(unnamed)?;
     let guard = Guard::new(DAEMON, groups, sink).map_err(unnamed)?;
     let tpm = TpmOwner::start(options.tcti.clone()).map_err(RunError::Thread)?;
     let (orders, given) = Orders::new();
@@ -95,8 +102,10 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     };
     // Kept alive to the end: the name goes with the connection.
     let connection = builder.build().await.map_err(bus)?;
+    log.connect(connection.clone());
     serve(&connection, service, guard, policy, status.clone(), changes).await.map_err(bus)?;
 
+    let hand_in_later = recorder.clone();
     let (settled, is_settled) = oneshot::channel();
     let store = open_store(options.state.clone());
     let hand_over = HandOver::new(&options, keyring.clone(), status.clone(), recorder.clone());
@@ -111,6 +120,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = agent.run(&mut jitter) => {}
         () = hand_over.run(&mut hand_over_jitter) => {}
         () = boot_report.run(&mut report_jitter) => {}
+        () = hand_in_later.run() => {}
         () = keep_manager_informed(is_settled) => {}
         _ = terminate.recv() => tracing::info!("stopping"),
         _ = interrupt.recv() => tracing::info!("stopping"),

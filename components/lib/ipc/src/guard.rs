@@ -148,7 +148,7 @@ impl Guard {
         self.sink.record(record).await.map_err(|error| {
             CallError::new(
                 ErrorKind::AuditUnavailable,
-                format!("refused, since {error}; see that systemd-journald runs and has space"),
+                format!("refused, since {error}; see `systemctl status holdfast-audit systemd-journald`"),
             )
         })
     }

@@ -27,12 +27,14 @@ fn is_event(kind: u16) -> bool {
 }
 
 /// What was found and done when the kernel was set up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetUp {
     /// The rules were closed by an earlier start in this boot, and are as they were then.
     pub was_closed: bool,
     /// Rules that are in force.
     pub rules: usize,
+    /// Lines of rules about files or folders that are not there.
+    pub absent: Vec<usize>,
 }
 
 /// Registers this process as the kernel's audit daemon, and loads the rules. Events that come
@@ -47,7 +49,7 @@ pub fn set_up(
     if status.enabled == 2 {
         socket.register(sink)?;
         let listed = socket.request_list(AUDIT_LIST_RULES, sink)?;
-        return Ok(SetUp { was_closed: true, rules: listed.len() });
+        return Ok(SetUp { was_closed: true, rules: listed.len(), absent: Vec::new() });
     }
     // The backlog first: the rules fill it.
     if let Some(limit) = rules.backlog_limit {
@@ -64,10 +66,14 @@ pub fn set_up(
     for old in socket.request_list(AUDIT_LIST_RULES, sink)? {
         socket.request(AUDIT_DEL_RULE, &old, sink)?;
     }
+    let mut absent = Vec::new();
     for rule in &rules.rules {
-        socket
-            .request(AUDIT_ADD_RULE, &rule.encode(), sink)
-            .map_err(|error| error.about(format!("the rule of line {}", rule.line)))?;
+        match socket.request(AUDIT_ADD_RULE, &rule.encode(), sink) {
+            Ok(()) => {}
+            // One file of rules serves images with and without what they watch.
+            Err(error) if error.is_absent() => absent.push(rule.line),
+            Err(error) => return Err(error.about(format!("the rule of line {}", rule.line))),
+        }
     }
     if rules.login_uid_immutable {
         socket.request(AUDIT_SET_FEATURE, &status::login_uid_immutable(), sink)?;
@@ -75,5 +81,5 @@ pub fn set_up(
     if let Some(enabled) = rules.enabled.filter(|enabled| *enabled != 1) {
         socket.set(status::Setting::Enabled, enabled, sink)?;
     }
-    Ok(SetUp { was_closed: false, rules: rules.rules.len() })
+    Ok(SetUp { was_closed: false, rules: rules.rules.len() - absent.len(), absent })
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use holdfast_audit_log::kernel::MessageType;
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::{RcvBufForce, ReceiveTimeout};
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, ReceiveTimeout};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom,
     sendmsg, setsockopt, socket,
@@ -67,6 +67,11 @@ impl NetlinkError {
         }
     }
 
+    /// The kernel refuses, since a file or folder is not there.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Self::Refused { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     fn socket(act: &'static str) -> impl FnOnce(Errno) -> Self {
         move |errno| Self::Socket { act, source: errno.into() }
     }
@@ -93,7 +98,10 @@ impl AuditSocket {
         )
         .map_err(NetlinkError::socket("open"))?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0)).map_err(NetlinkError::socket("bind"))?;
-        if let Err(error) = setsockopt(&fd, RcvBufForce, &RECEIVE_BUFFER) {
+        // Beyond net.core.rmem_max only who administers the network may go.
+        if setsockopt(&fd, RcvBufForce, &RECEIVE_BUFFER).is_err()
+            && let Err(error) = setsockopt(&fd, RcvBuf, &RECEIVE_BUFFER)
+        {
             tracing::warn!("the audit socket keeps its small buffer: {error}");
         }
         let patience = TimeVal::seconds(PATIENCE);

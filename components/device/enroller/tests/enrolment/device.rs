@@ -115,6 +115,8 @@ impl Device {
             .args(["--state", &path("state"), "--site", self.site.to_str().unwrap()])
             .args(["--release", &path("release.toml"), "--policy", &path("identity.toml")])
             .args(["--groups", &path("group"), "--journal", &path("no-journal")])
+            // A process of a test is of no unit, and so no source of records.
+            .args(["--audit", "journal"])
             .args(["--machine-id", &path("machine-id")])
             .args(["--credentials", &path("credentials"), "--tcti", &self.tpm.tcti()])
             .args(["--bus", &self.bus.address])
