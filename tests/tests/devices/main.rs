@@ -4,6 +4,7 @@
 //! Each test works in a folder of its own, which stays when the test fails. Boots that several tests
 //! look at happen once per run; see [`support::stage`].
 
+mod audit;
 mod debug_image;
 mod first_boot;
 mod foreign_var;

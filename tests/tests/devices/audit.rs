@@ -1,0 +1,123 @@
+//! What people and programs do on a device is in the cloud's copy of its log.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use holdfast_qemu::{PowerOn, Running};
+use holdfast_tests::{Bench, Ports};
+use serde_json::Value;
+
+use crate::support::console::{wait_active, wait_for};
+use crate::support::stage::DEVICE;
+use crate::support::trial::{Outcome, trial};
+
+const SERIAL: &str = "HF-E2E-0020";
+/// The user who logs in.
+const ALICE: u32 = 1234;
+/// Longest wait for records on their way to the cloud.
+const UPLOAD: Duration = Duration::from_secs(180);
+
+/// Makes a user who may become root without a password. `/etc` cannot be written to, so that the
+/// rule lies in a file system of its own.
+const MAKE_ALICE: &str = r#"mkdir -p /run/userdb; cd /run/userdb; printf '{"userName":"alice","uid":1234,"gid":1234,"disposition":"regular","homeDirectory":"/run","shell":"/bin/sh"}' > alice.user; ln -sf alice.user 1234.user; printf '{"groupName":"alice","gid":1234}' > alice.group; ln -sf alice.group 1234.group; mount -t tmpfs tmpfs /etc/sudoers.d; echo 'alice ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/alice; chmod 440 /etc/sudoers.d/alice; cd /"#;
+
+/// Logs alice in, as sshd would, and lets her run this.
+fn as_alice(command: &str) -> String {
+    format!(
+        "systemd-run --quiet --wait --pipe -p User=alice -p PAMName=sshd /bin/sh -c '{command}'"
+    )
+}
+
+/// A call of the enroller's interface.
+fn identity(call: &str) -> String {
+    let object = "org.holdfast.Identity1 /org/holdfast/Identity1 org.holdfast.Identity1";
+    format!("busctl call {object} {call}")
+}
+
+/// Runs a command on the device's console and waits until it is over; its exit code.
+fn run(running: &Running, name: &str, command: &str) -> Result<String> {
+    // In two parts, so that the line that is typed is not taken for the answer.
+    running.console().send_line(&format!("{command}; echo \"step-\"\"{name}: $?\""))?;
+    wait_for(running, &format!("step-{name}: "))
+}
+
+/// Searches the cloud for records of the device until one fits.
+fn search(bench: &Bench, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
+    let begun = Instant::now();
+    let mut seen = Vec::new();
+    while begun.elapsed() < UPLOAD {
+        seen = records(bench)?;
+        if let Some(found) = seen.iter().find(|record| fits(record)) {
+            return Ok(found.clone());
+        }
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    let summaries: Vec<String> =
+        seen.iter().map(|record| format!("{} {}", record["action"], record["summary"])).collect();
+    anyhow::bail!("no record of {what} among {}: {summaries:#?}", seen.len())
+}
+
+/// Every record of the device in the cloud.
+fn records(bench: &Bench) -> Result<Vec<Value>> {
+    let arguments = ["device-audit", "search", "--device", SERIAL, "--limit", "100000"];
+    let found = bench.cloud().json(&arguments)?;
+    found["items"].as_array().cloned().context("the search has no items")
+}
+
+/// Whether the record is an event of the kernel with this rule's key, by alice's login.
+fn is_of_alice(record: &Value, key: &str) -> bool {
+    let users = record["users"].as_array().cloned().unwrap_or_default();
+    record["kind"] == "kernel-event"
+        && users.contains(&ALICE.into())
+        && record["payload"].to_string().contains(key)
+}
+
+#[test]
+fn what_a_user_does_is_in_the_cloud_under_the_login_uid() -> Outcome {
+    trial("what_a_user_does_is_in_the_cloud_under_the_login_uid", |trial| {
+        let bench = Bench::fresh(&trial.workshop, &trial.folder, Ports::any()?)?;
+        bench.publish("test")?;
+        let device = bench.make_device(DEVICE, "test", SERIAL)?;
+        bench.register(&device)?;
+        let running = device.power_on(PowerOn::default())?;
+        wait_active(&running)?;
+        run(&running, "alice", MAKE_ALICE)?;
+        run(&running, "id", &as_alice("/usr/bin/id"))?;
+        run(&running, "edit", &as_alice("sudo -n touch /run/userdb/edited"))?;
+        run(&running, "module", &as_alice("sudo -n modprobe nls_cp437"))?;
+        run(&running, "time", &as_alice("sudo -n date -s \"@$(( $(date +%s) + 5 ))\""))?;
+        let seal = identity("Seal say note 3 1 2 3");
+        let done = run(&running, "seal", &as_alice(&format!("sudo -n {seal} > /dev/null")))?;
+        ensure!(done.ends_with(": 0"), "sealing failed: {done}");
+        let digest = " 7".repeat(32);
+        let sign = identity(&format!("Sign ssay audit ecdsa-p256-sha256 32{digest}"));
+        let refused = run(&running, "sign", &as_alice(&format!("sudo -n {sign}")))?;
+        ensure!(!refused.ends_with(": 0"), "whoever is no unit signs: {refused}");
+        let audit = "org.holdfast.Audit1 /org/holdfast/Audit1 org.holdfast.Audit1";
+        run(&running, "flush", &format!("busctl call {audit} Flush"))?;
+        run(&running, "status", &format!("busctl call {audit} Status"))?;
+
+        search(&bench, "alice's command", |record| {
+            is_of_alice(record, "hf-exec") && record["summary"].to_string().contains("id")
+        })?;
+        for key in ["hf-identity", "hf-modules", "hf-time"] {
+            search(&bench, key, |record| is_of_alice(record, key))?;
+        }
+        search(&bench, "the clock's step", |record| record["kind"] == "clock")?;
+        let sealed = search(&bench, "an accepted call", |record| {
+            record["action"] == "identity.seal" && record["payload"]["decision"] == "allowed"
+        })?;
+        let denied = search(&bench, "a refused call", |record| {
+            record["action"] == "identity.sign" && record["payload"]["decision"] == "denied"
+        })?;
+        for record in [sealed, denied] {
+            let actor = &record["payload"]["actor"];
+            ensure!(actor["uid"] == 0 && actor["login_uid"] == ALICE, "{record:#}");
+        }
+        let boot = search(&bench, "the boot", |record| record["kind"] == "boot")?;
+        ensure!(boot["payload"]["firmware"] != "", "{boot:#}");
+        search(&bench, "the enrolment", |record| record["action"] == "identity.enrol")?;
+        search(&bench, "a checkpoint", |record| record["kind"] == "checkpoint")?;
+        Ok(())
+    })
+}
