@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! type=EXECVE msg=audit(1364481363.243:24287): argc=2 a0="ls" a1="/"
-//! type=TRUSTED_APP msg=audit(1364481363.250:2147483665): pid=42 uid=1000 auid=1000
+//! type=USER msg=audit(1364481363.250:2147483665): pid=42 uid=1000 auid=1000
 //!     ses=4294967295 msg='op=identity.sign seq=17 ... res=success'           (one line)
 //! ```
 //!
 //! A message of the kernel is a line, byte by byte as it came. What the log has beside the kernel's
 //! events becomes messages of user space, one line for each record; their type is the one that
-//! comes closest among those of libaudit. Their serial number is 2^31 plus the record's sequence
+//! comes closest among those of libaudit, and `USER` where none does. Their serial number is 2^31 plus the record's sequence
 //! number: the kernel counts from 1 at each start, so that no two events fall together.
 //!
 //! Whatever a record holds, it stays one line and one record:
@@ -113,7 +113,7 @@ impl fmt::Display for Node {
 /// assert!(exporter.record(&frame, &mut text));
 /// assert_eq!(
 ///     String::from_utf8(text)?,
-///     "type=TRUSTED_APP msg=audit(1364481363.250:2147483665): pid=0 uid=4294967295 \
+///     "type=USER msg=audit(1364481363.250:2147483665): pid=0 uid=4294967295 \
 ///      auid=4294967295 ses=4294967295 msg='op=records-lost seq=17 class=log cause=kernel-lost \
 ///      count=3 hostname=? addr=? terminal=? res=failed'\n"
 /// );
@@ -168,7 +168,7 @@ impl Exporter {
             self.tally.lines += 1;
         }
         if event.cut > 0 {
-            let mut message = UserMessage::new(MessageType::TRUSTED_APP, "messages-cut", frame);
+            let mut message = UserMessage::new(MessageType::USER, "messages-cut", frame);
             message.text("event", &event.id.to_string());
             message.word("count", event.cut);
             self.own(frame, &message.failed(), out);
@@ -177,10 +177,10 @@ impl Exporter {
 
     /// Messages without a time stamp: what came is a field of a message of ours.
     fn unparsed(&mut self, frame: &Frame<'_>, event: &KernelEvent<'_>, out: &mut Vec<u8>) {
-        let mut message = UserMessage::new(MessageType::TRUSTED_APP, "message-unparsed", frame);
+        let mut message = UserMessage::new(MessageType::USER, "message-unparsed", frame);
         if let Some(Message { kind, text }) = event.messages().next() {
             message.word("type", kind);
-            message.bytes("data", text);
+            message.bytes("text", text);
         }
         self.own(frame, &message.failed(), out);
     }
@@ -198,15 +198,15 @@ impl Exporter {
             Kind::Recovered => notice::recovered(frame, &Recovered::from_json(payload).ok()?),
             Kind::Checkpoint => notice::checkpoint(frame, &SignedCheckpoint::parse(payload).ok()?),
             Kind::Boot => notice::boot(frame, &Boot::from_json(payload).ok()?),
-            Kind::Clock => notice::clock(frame, ClockStep::from_json(payload).ok()?),
+            Kind::Clock => notice::clock(frame, &ClockStep::from_json(payload).ok()?),
         })
     }
 
     fn unreadable(&mut self, frame: &Frame<'_>, out: &mut Vec<u8>) {
         self.tally.unreadable += 1;
-        let mut message = UserMessage::new(MessageType::TRUSTED_APP, "payload-unreadable", frame);
+        let mut message = UserMessage::new(MessageType::USER, "payload-unreadable", frame);
         message.word("kind", frame.kind.as_byte());
-        message.bytes("data", frame.payload);
+        message.bytes("payload", frame.payload);
         self.own(frame, &message.failed(), out);
     }
 

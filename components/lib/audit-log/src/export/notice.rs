@@ -8,7 +8,7 @@ use crate::{Boot, ClockStep, Loss, LossCause, Recovered};
 
 pub(super) fn loss(frame: &Frame<'_>, loss: &Loss) -> UserMessage {
     let Loss { cause, count, first_serial, last_serial, uid } = loss;
-    let mut message = UserMessage::new(MessageType::TRUSTED_APP, "records-lost", frame);
+    let mut message = UserMessage::new(MessageType::USER, "records-lost", frame);
     message.uid = *uid;
     message.word("cause", name_of(*cause));
     message.word("count", count);
@@ -34,7 +34,7 @@ const fn name_of(cause: LossCause) -> &'static str {
 }
 
 pub(super) fn recovered(frame: &Frame<'_>, recovered: &Recovered) -> UserMessage {
-    let mut message = UserMessage::new(MessageType::TRUSTED_APP, "log-recovered", frame);
+    let mut message = UserMessage::new(MessageType::USER, "log-recovered", frame);
     message.word("bytes", recovered.bytes);
     message.text("info", recovered.fault.as_str());
     message
@@ -42,7 +42,7 @@ pub(super) fn recovered(frame: &Frame<'_>, recovered: &Recovered) -> UserMessage
 
 pub(super) fn checkpoint(frame: &Frame<'_>, signed: &SignedCheckpoint) -> UserMessage {
     let Checkpoint { origin, size, root, boot, .. } = signed.unverified();
-    let mut message = UserMessage::new(MessageType::TRUSTED_APP, "checkpoint", frame);
+    let mut message = UserMessage::new(MessageType::USER, "checkpoint", frame);
     message.text("log", origin.as_str());
     message.word("size", size);
     message.word("root", root);
@@ -65,7 +65,7 @@ pub(super) fn boot(frame: &Frame<'_>, boot: &Boot) -> UserMessage {
 }
 
 /// As hwclock(8) writes it.
-pub(super) fn clock(frame: &Frame<'_>, step: ClockStep) -> UserMessage {
+pub(super) fn clock(frame: &Frame<'_>, step: &ClockStep) -> UserMessage {
     let mut message = UserMessage::new(MessageType::USYS_CONFIG, "change-system-time", frame);
     message.word("old_ns", step.before_ns);
     message.word("new_ns", step.after_ns);

@@ -14,7 +14,7 @@ pub(super) fn message(frame: &Frame<'_>, record: &AuditRecord) -> UserMessage {
         Class::Usb => (MessageType::USER_DEVICE, "device"),
         Class::Update => (MessageType::SOFTWARE_UPDATE, "sw"),
         Class::Permission => (MessageType::USER_MGMT, "name"),
-        _ => (MessageType::TRUSTED_APP, "name"),
+        _ => (MessageType::USER, "name"),
     };
     let mut message = UserMessage::new(kind, record.action().as_str(), frame);
     let Actor { kind, uid, login_uid, pid, process, unit, name } = record.actor();
@@ -36,7 +36,7 @@ pub(super) fn message(frame: &Frame<'_>, record: &AuditRecord) -> UserMessage {
     if let Some(reason) = record.reason() {
         message.text("info", reason);
     }
-    message.word("arguments", String::from(record.arguments_sha256().clone()));
+    message.word("arguments", String::from(*record.arguments_sha256()));
     message.word(
         "actor",
         match kind {

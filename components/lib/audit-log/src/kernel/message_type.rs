@@ -20,6 +20,7 @@ macro_rules! named {
 }
 
 named! {
+    USER = 1005,
     LOGIN = 1006,
     USER_MGMT = 1102,
     USYS_CONFIG = 1111,
