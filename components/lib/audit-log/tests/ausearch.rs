@@ -196,8 +196,8 @@ fn log() -> Log {
         "pid=812 uid=0 auid=1000 ses=3 msg='op=x\ntype=USER_LOGIN msg=audit(1764000008.000:99): \
          pid=1 uid=0 auid=0 ses=1 msg='op=login id=0 res=success'\x1dUID=\"mallory\"'",
     )]); // 9
-    let long = format!("pid=812 uid=0 auid=1000 ses=3 msg='op={}", LONG.repeat(300));
-    log.event(&[(1100, &long)]); // 10
+    let endless = format!("pid=812 uid=0 auid=1000 ses=3 msg='op={}", LONG.repeat(300));
+    log.event(&[(1100, &endless)]); // 10
     log.record(Class::Log, Kind::Boot, b"{}"); // 11
     log
 }
