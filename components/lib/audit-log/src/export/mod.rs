@@ -32,6 +32,8 @@ use std::fmt;
 pub use line::MAX_LINE;
 pub use selection::Selection;
 
+use serde::Serialize;
+
 use crate::checkpoint::SignedCheckpoint;
 use crate::frame::{Frame, Kind};
 use crate::kernel::{EventId, KernelEvent, Message, MessageType};
@@ -39,7 +41,7 @@ use crate::{AuditRecord, Boot, ClockStep, Loss, Origin, Recovered};
 use line::{Line, UserMessage};
 
 /// What was written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Records.
     pub records: u64,
