@@ -39,6 +39,10 @@ const PACKAGES: &[(&str, &[&str])] = &[
             "tpm_structures",
         ],
     ),
+    (
+        "components/lib/audit-log",
+        &["audit_checkpoint", "audit_export", "audit_frames", "kernel_messages"],
+    ),
     ("components/lib/site", &["site"]),
 ];
 

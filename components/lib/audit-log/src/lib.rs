@@ -24,7 +24,7 @@
 //! A log is a row of [`frame`]s in [`segment`]s. Each frame holds the hash of the one before it,
 //! the same hashes are the leaves of a Merkle [`tree`], and signed [`checkpoint`]s name its root
 //! from time to time. With the feature `verifier`, `verify` judges a whole log and names every
-//! record that was changed.
+//! record that was changed. [`export`] writes records as the tools of the Linux audit system read them.
 //!
 //! ```
 //! use holdfast_audit_log::frame::{Class, Kind, Timestamp};
@@ -49,6 +49,7 @@ mod appender;
 mod arguments;
 pub mod checkpoint;
 mod error;
+pub mod export;
 pub mod frame;
 mod hash;
 pub mod kernel;

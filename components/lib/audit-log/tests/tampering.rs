@@ -10,7 +10,7 @@ use holdfast_audit_log::Origin;
 use holdfast_audit_log::checkpoint::SignedCheckpoint;
 use holdfast_audit_log::frame::Frame;
 use holdfast_audit_log::segment::SegmentHeader;
-use holdfast_audit_log::verify::{Ending, Fault, Finding, Report, Verifier};
+use holdfast_audit_log::verify::{Ending, Fault, Finding, Report, State, Verifier};
 
 /// Three segments of 0 to 5, 6 to 11 and 12 to 17, with checkpoints in 4, 10 and 16; 17 is the
 /// only record after the last of them.
@@ -418,4 +418,87 @@ fn checkpoints_of_others_are_refused() {
     let expected: Vec<_> = [4, 10, 16].map(|r| fault("checkpoint", r..=r)).into();
     assert_eq!(faults(&report), expected);
     assert_eq!(report.signed_size, None);
+}
+
+#[test]
+fn without_a_key_the_chain_still_tells() {
+    let writer = ours();
+    let verify = |files: &[File]| {
+        let mut verifier = Verifier::without_key(None);
+        for (name, bytes) in files {
+            verifier.segment(name, bytes);
+        }
+        verifier.finish(&[]).report
+    };
+    let report = verify(&writer.files);
+    assert!(report.is_good(), "{:?}", report.findings);
+    assert!(!report.is_signature_verified);
+    assert_eq!((report.checkpoints, report.signed_size), (3, Some(16)));
+    let (segment, start) = writer.places[7];
+    let files = with(&writer, segment, |b| forge(b, start..writer.end_of(7), 70));
+    assert_eq!(faults(&verify(&files)), [fault("altered", 7..=7)]);
+    // A log of the same name by another key is nothing that it could notice.
+    assert!(verify(&log(origin(), 2).files).is_good());
+}
+
+#[test]
+fn frames_without_headers_are_a_log_too() {
+    let writer = ours();
+    let headless: Vec<File> = writer
+        .files
+        .iter()
+        .map(|(name, bytes)| {
+            let header = SegmentHeader::decode(bytes).unwrap().encoded_len();
+            (name.clone(), bytes[header..].to_vec())
+        })
+        .collect();
+    let verify = |files: &[File]| {
+        let mut verifier = Verifier::new(common::Signer::new(1).audit_key(), Some(origin()));
+        let mut seen = Vec::new();
+        for (name, bytes) in files {
+            verifier.frames_with(name, bytes, |decoded, hash| {
+                assert_eq!(decoded.hash(), hash);
+                seen.push(decoded.frame.sequence);
+            });
+        }
+        (verifier.finish(&[]).report, seen)
+    };
+    let (report, seen) = verify(&headless);
+    assert!(report.is_good(), "{:?}", report.findings);
+    assert_eq!((report.size, report.signed_size), (18, Some(16)));
+    assert_eq!(seen, (0..18).collect::<Vec<_>>());
+    let (report, seen) = verify(&headless[1..]);
+    assert!(report.is_good(), "{:?}", report.findings);
+    assert_eq!((report.first, report.signed_size, report.root), (6, None, None));
+    assert_eq!(seen.len(), 12);
+    let mut flipped = headless.clone();
+    flipped[1].1[0] ^= 1;
+    let (report, seen) = verify(&flipped);
+    assert_eq!(faults(&report), [fault("damaged", 6..=6)]);
+    assert_eq!(seen.len(), 17);
+}
+
+#[test]
+fn what_another_party_signed_counts_as_a_checkpoint() {
+    let writer = ours();
+    let checkpoint = writer.log.checkpoint(None);
+    let state = State { size: checkpoint.size, root: checkpoint.root, head: checkpoint.head };
+    let verify = |files: &[File], state| {
+        let mut verifier = Verifier::new(common::Signer::new(1).audit_key(), None);
+        for (name, bytes) in files {
+            verifier.segment(name, bytes);
+        }
+        verifier.vouched("receipt", state);
+        verifier.finish(&[]).report
+    };
+    let report = verify(&writer.files, state);
+    assert!(report.is_good(), "{:?}", report.findings);
+    assert_eq!((report.checkpoints, report.signed_size), (4, Some(18)));
+    let report = verify(&writer.files[..2], state);
+    assert_eq!(faults(&report), [fault("rolled-back", 12..=17)]);
+    assert_eq!(report.findings[0].place, "receipt");
+    // The last record is covered by nothing else.
+    let (segment, start) = writer.places[17];
+    let files = with(&writer, segment, |b| forge(b, start..writer.end_of(17), 70));
+    assert_eq!(faults(&verify(&files, state)), [fault("replaced", 16..=17)]);
 }

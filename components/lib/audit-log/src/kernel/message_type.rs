@@ -20,7 +20,10 @@ macro_rules! named {
 }
 
 named! {
+    USER = 1005,
     LOGIN = 1006,
+    USER_MGMT = 1102,
+    USYS_CONFIG = 1111,
     TRUSTED_APP = 1121,
     USER_CMD = 1123,
     SYSTEM_BOOT = 1127,

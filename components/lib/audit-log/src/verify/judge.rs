@@ -1,9 +1,9 @@
 //! Judging runs by the checkpoints that were signed.
 
-use super::Finding;
 use super::finding::Fault;
 use super::run::{Run, Start};
 use super::scan::Signed;
+use super::{Finding, State};
 
 /// A run with what the checkpoints say of it.
 pub(super) struct Judged<'a> {
@@ -18,14 +18,14 @@ pub(super) struct Judged<'a> {
 pub(super) fn judge<'a>(run: &'a Run, signed: &[Signed], agreeing: &mut [bool]) -> Judged<'a> {
     let mut judged = Judged { run, proven: None, refuted: None };
     for (signed, agrees) in signed.iter().zip(agreeing) {
-        let checkpoint = &signed.checkpoint;
-        match run.matches(checkpoint.size, checkpoint.root, checkpoint.head) {
+        let State { size, root, head } = signed.state;
+        match run.matches(size, root, head) {
             Some(true) => {
-                judged.proven = Some(checkpoint.size);
+                judged.proven = Some(size);
                 *agrees = true;
             }
             Some(false) => {
-                judged.refuted.get_or_insert(checkpoint.size);
+                judged.refuted.get_or_insert(size);
             }
             None => {}
         }

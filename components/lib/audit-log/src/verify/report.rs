@@ -20,10 +20,12 @@ pub struct Report {
     pub head: Option<Hash>,
     /// Root of the tree over all records; `None` where gaps make it unknown.
     pub root: Option<Hash>,
-    /// Checkpoints whose signature and root are right.
+    /// Checkpoints, and other signed states, whose signature and root are right.
     pub checkpoints: u64,
     /// Records that the largest of them covers.
     pub signed_size: Option<u64>,
+    /// Whether the signatures of checkpoints were verified, which takes the key of the log.
+    pub is_signature_verified: bool,
     /// How the log ends.
     pub ending: Ending,
     /// What is wrong, in the order of the log.
