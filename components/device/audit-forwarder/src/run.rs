@@ -130,12 +130,14 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     // Kept alive to the end: the name goes with the connection.
     let connection = builder.build().await.map_err(bus)?;
     let upload_now = Arc::<Notify>::default();
+    let (tell_key, key) = watch::channel(None);
     let (report, upload) = watch::channel(UploadStatus::default());
     let service = Service {
         spool: options.spool.clone(),
         keeper: keeper.clone(),
         upload_now: Arc::clone(&upload_now),
         upload,
+        key,
     };
     let guard = Guard::new(DAEMON, groups, Arc::new(OwnSink(keeper.clone())));
     let guard = guard.map_err(RunError::Audit)?;
@@ -163,7 +165,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         }
         error = reader(reader_ended) => Err(RunError::Kernel(error)),
         () = record_boot(&places, &keeper) => Ok(()),
-        () = signer::run(connection.clone(), Arc::clone(&inbox), checkpoints) => Ok(()),
+        () = signer::run(connection.clone(), Arc::clone(&inbox), checkpoints, tell_key) => Ok(()),
         () = key::serve(signatures, connection.clone()) => Ok(()),
         () = kernel_losses(rules.is_some(), &keeper, kernel_lost) => Ok(()),
         () = keep_manager_informed(&keeper) => Ok(()),

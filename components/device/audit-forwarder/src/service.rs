@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::engine::Kept;
 use crate::keeper::Keeper;
+use crate::signer::AuditKey;
 use crate::start::segments;
 use crate::status;
 use crate::upload::UploadStatus;
@@ -32,6 +33,8 @@ pub struct Service {
     pub upload_now: Arc<Notify>,
     /// How uploads go.
     pub upload: watch::Receiver<UploadStatus>,
+    /// What verifies checkpoints.
+    pub key: watch::Receiver<Option<AuditKey>>,
 }
 
 impl Audit1Backend for Service {
@@ -49,7 +52,8 @@ impl Audit1Backend for Service {
     async fn status(&self) -> Result<String, CallError> {
         let log = self.keeper.state().borrow().clone();
         let upload = self.upload.borrow().clone();
-        status::json(&log, &upload).map_err(|error| failed(&error))
+        let key = self.key.borrow().as_ref().map(|key| key.spki.clone());
+        status::json(&log, &upload, key.as_deref()).map_err(|error| failed(&error))
     }
 
     async fn flush(&self) -> Result<u64, CallError> {

@@ -6,7 +6,7 @@ use holdfast_attestation::audit_key::qualifying_data;
 use holdfast_attestation::tpm::Public;
 use holdfast_audit_log::checkpoint::{Checkpoint, KeyId};
 use holdfast_ipc::identity::Identity1Proxy;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use zbus::Connection;
 
 use crate::keeper::{Inbox, Request};
@@ -14,6 +14,15 @@ use crate::keeper::{Inbox, Request};
 /// Name of the key at the enroller; it exists before any enrolment.
 const KEY: &str = "audit";
 const SCHEME: &str = "ecdsa-p256-sha256";
+
+/// The public key of the checkpoints' signatures.
+#[derive(Clone, Debug)]
+pub struct AuditKey {
+    /// Its short name.
+    pub id: KeyId,
+    /// Its `SubjectPublicKeyInfo`, DER.
+    pub spki: Vec<u8>,
+}
 
 /// Why a checkpoint was not signed. It is tried again in a while.
 #[derive(Debug, thiserror::Error)]
@@ -32,14 +41,19 @@ pub async fn certify(
     Identity1Proxy::new(bus).await?.certify_key(KEY, qualifying).await
 }
 
-/// Gets checkpoints signed, for as long as the keeper makes them.
-pub async fn run(bus: Connection, inbox: Arc<Inbox>, mut to_sign: mpsc::Receiver<Checkpoint>) {
-    let mut key = None;
+/// Gets checkpoints signed, for as long as the keeper makes them. `key` is for whoever wants to
+/// verify them.
+pub async fn run(
+    bus: Connection,
+    inbox: Arc<Inbox>,
+    mut to_sign: mpsc::Receiver<Checkpoint>,
+    key: watch::Sender<Option<AuditKey>>,
+) {
     let mut was_told = false;
     while let Some(checkpoint) = to_sign.recv().await {
         let is_bound = checkpoint.boot.is_some();
         let size = checkpoint.size;
-        let request = match sign(&bus, checkpoint, &mut key).await {
+        let request = match sign(&bus, checkpoint, &key).await {
             Ok(note) => {
                 was_told = false;
                 tracing::debug!(size, "checkpoint");
@@ -51,7 +65,7 @@ pub async fn run(bus: Connection, inbox: Arc<Inbox>, mut to_sign: mpsc::Receiver
                 }
                 was_told = true;
                 // A key that was replaced is asked for again.
-                key = None;
+                key.send_replace(None);
                 Request::NotSigned
             }
         };
@@ -64,15 +78,18 @@ pub async fn run(bus: Connection, inbox: Arc<Inbox>, mut to_sign: mpsc::Receiver
 async fn sign(
     bus: &Connection,
     checkpoint: Checkpoint,
-    key: &mut Option<KeyId>,
+    key: &watch::Sender<Option<AuditKey>>,
 ) -> Result<String, NotSigned> {
-    let id = if let Some(id) = *key {
+    let known = key.borrow().as_ref().map(|key| key.id);
+    let id = if let Some(id) = known {
         id
     } else {
         let (public, ..) = certify(bus, &qualifying_data(checkpoint.origin.as_str())).await?;
         let public = Public::parse(&public).map_err(|e| NotSigned::Key(e.to_string()))?;
         let spki = public.to_spki_der().map_err(|e| NotSigned::Key(e.to_string()))?;
-        *key.insert(KeyId::of_spki(&spki))
+        let id = KeyId::of_spki(&spki);
+        key.send_replace(Some(AuditKey { id, spki }));
+        id
     };
     let digest = checkpoint.signing_digest();
     let signature = Identity1Proxy::new(bus).await?.sign(KEY, SCHEME, &digest).await?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
 use holdfast_audit_log::LossCause;
 use serde::Serialize;
 
@@ -22,6 +23,8 @@ struct Status<'a> {
     first: u64,
     /// Size at the last signed checkpoint since the daemon's start.
     signed: Option<u64>,
+    /// The key of the checkpoints, PEM (`SubjectPublicKeyInfo`), once it was asked for.
+    public_key: Option<String>,
     spool: Spool,
     /// Records that were lost since the daemon's start, by cause; each loss is in the log.
     lost: &'a BTreeMap<LossCause, u64>,
@@ -39,8 +42,16 @@ struct Spool {
     fill: &'static str,
 }
 
+/// A DER `SubjectPublicKeyInfo` as PEM (RFC 7468).
+fn pem(spki: &[u8]) -> String {
+    let base64 = base64::prelude::BASE64_STANDARD.encode(spki);
+    let lines: Vec<&str> =
+        base64.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap_or_default()).collect();
+    format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
+}
+
 /// The state as JSON.
-pub fn json(log: &State, upload: &UploadStatus) -> serde_json::Result<String> {
+pub fn json(log: &State, upload: &UploadStatus, key: Option<&[u8]>) -> serde_json::Result<String> {
     let fill = match log.fill {
         Fill::Low => "low",
         Fill::High => "high",
@@ -52,6 +63,7 @@ pub fn json(log: &State, upload: &UploadStatus) -> serde_json::Result<String> {
         head: log.head.to_string(),
         first: log.first,
         signed: log.signed,
+        public_key: key.map(pem),
         spool: Spool { used: log.used, limit: log.limit, fill },
         lost: &log.lost,
         write_error: log.write_error.as_deref(),

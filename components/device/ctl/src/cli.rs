@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ColorChoice, Parser, Subcommand};
 
 use crate::{
-    Code, Failure, bus, checks, identity,
+    Code, Failure, audit, bus, checks, identity,
     renew::{self, Proof},
     seal, status, token,
 };
@@ -71,6 +71,12 @@ enum Verb {
         /// `holdfast-cloud token audience add`.
         audience: String,
     },
+    /// Shows the device's audit log, and how far the cloud has it.
+    #[command(after_help = EXIT_CODES)]
+    Audit {
+        #[command(subcommand)]
+        verb: audit::Verb,
+    },
     /// Encrypts a file so that only you, on this device and in a boot state that its maker signed,
     /// can open it.
     #[command(after_help = EXIT_CODES)]
@@ -113,6 +119,7 @@ pub async fn run(cli: Cli) -> Result<Code, Failure> {
         }
         Verb::Token { audience } => token::show(&bus::connect().await?, &audience, json).await,
         Verb::Check { ids } => checks::run(&ids, json).await,
+        Verb::Audit { verb } => audit::run(verb, json).await,
         Verb::Seal { file, output, force } => {
             let job = seal::Job::sealing(file, output, force);
             seal::seal(&bus::connect().await?, &job, json).await

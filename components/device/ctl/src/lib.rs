@@ -1,6 +1,7 @@
 //! The operator's command line on the device. The binary only parses and runs.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod bus;
 mod certificate;
 pub mod checks;

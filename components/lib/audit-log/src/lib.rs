@@ -58,6 +58,7 @@ mod origin;
 mod reader;
 mod record;
 pub mod segment;
+pub mod show;
 mod source;
 mod text;
 pub mod tree;

@@ -148,7 +148,9 @@ impl Guard {
         self.sink.record(record).await.map_err(|error| {
             CallError::new(
                 ErrorKind::AuditUnavailable,
-                format!("refused, since {error}; see `systemctl status holdfast-audit systemd-journald`"),
+                format!(
+                    "refused, since {error}; see `systemctl status holdfast-audit systemd-journald`"
+                ),
             )
         })
     }

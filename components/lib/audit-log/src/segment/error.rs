@@ -42,6 +42,13 @@ pub struct BadFrame {
     pub fault: FrameFault,
 }
 
+impl BadFrame {
+    /// Whether the segment ends within it, as one does that is being written to.
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self.fault, FrameFault::Unreadable(FrameError::CutOff { .. }))
+    }
+}
+
 /// What can be wrong with a frame in its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameFault {

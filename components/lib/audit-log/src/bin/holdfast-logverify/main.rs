@@ -7,7 +7,6 @@ mod export;
 mod failure;
 mod files;
 mod log;
-mod printable;
 mod proof;
 mod receipt;
 mod show;

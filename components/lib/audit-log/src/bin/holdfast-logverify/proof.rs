@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use holdfast_audit_log::checkpoint::{AuditKey, Checkpoint, SignedCheckpoint};
 use holdfast_audit_log::frame::{Decoded, Frame, Kind};
+use holdfast_audit_log::show::quoted;
 use holdfast_audit_log::tree::{Head, Tree, verify_consistency, verify_inclusion};
 use holdfast_audit_log::verify::Verified;
 use holdfast_audit_log::{Hash, Origin};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::{CheckArguments, ConsistencyArguments, InclusionArguments, LogArguments};
 use crate::failure::{Code, Failure};
 use crate::log::Log;
-use crate::{files, printable, verify};
+use crate::{files, verify};
 
 const WHOLE: &str = "Name all segments from the record on, and a size up to that of the log.";
 
@@ -185,7 +186,7 @@ pub fn check(arguments: &CheckArguments, json: bool) -> Result<Code, Failure> {
         writeln!(out)?;
     } else {
         let word = if verdict.is_good { "good" } else { "WRONG" };
-        writeln!(out, "{word}: {}", printable::quoted(&verdict.text))?;
+        writeln!(out, "{word}: {}", quoted(&verdict.text))?;
     }
     Ok(Code::of(verdict.is_good))
 }

@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
+use holdfast_audit_log::show::quoted;
 use holdfast_audit_log::verify::{Ending, Finding, Report};
 use serde::Serialize;
 
 use crate::cli::LogArguments;
 use crate::failure::{Code, Failure};
 use crate::log::Log;
-use crate::printable;
 
 #[derive(Serialize)]
 struct Outcome<'a> {
@@ -65,11 +65,11 @@ fn text(out: &mut impl Write, log: &Log, report: &Report) -> io::Result<()> {
             out,
             "end      {bytes} bytes of a record that a power cut interrupted, in {} at byte \
              {offset}: {detail}",
-            printable::quoted(place)
+            quoted(place)
         )?;
     }
     for note in log.notes(report) {
-        writeln!(out, "note     {}", printable::quoted(&note))?;
+        writeln!(out, "note     {}", quoted(&note))?;
     }
     findings(out, &report.findings)?;
     if report.is_good() {
@@ -81,9 +81,9 @@ fn text(out: &mut impl Write, log: &Log, report: &Report) -> io::Result<()> {
 
 /// Each finding on a line of its own.
 pub fn findings(out: &mut impl Write, findings: &[Finding]) -> io::Result<()> {
-    findings.iter().try_for_each(|finding| {
-        writeln!(out, "WRONG    {}", printable::quoted(&finding.to_string()))
-    })
+    findings
+        .iter()
+        .try_for_each(|finding| writeln!(out, "WRONG    {}", quoted(&finding.to_string())))
 }
 
 fn states(number: u64) -> String {

@@ -1,0 +1,66 @@
+//! Segments as the audit daemon hands them over.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+
+use holdfast_audit_log::segment::SegmentReader;
+use holdfast_ipc::audit1::Audit1Proxy;
+use zbus::Connection;
+
+use crate::{Code, Failure};
+
+/// A segment has 1 MiB; the last record may go beyond.
+const LONGEST: u64 = 4 * 1024 * 1024;
+
+/// A segment's bytes, up to the end of its last whole record.
+pub(crate) struct Segment {
+    /// Sequence number of its first record.
+    pub(crate) first: u64,
+    /// Header and frames.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Segment {
+    /// Its file's name, as in the spool.
+    pub(crate) fn name(&self) -> String {
+        format!("{:020}.log", self.first)
+    }
+}
+
+/// Goes through the log from a record on.
+pub(crate) struct Pages<'b> {
+    proxy: Audit1Proxy<'b>,
+    next: u64,
+}
+
+impl<'b> Pages<'b> {
+    /// Begins with the segment that holds this record, or the oldest that is there.
+    pub(crate) async fn since(bus: &'b Connection, sequence: u64) -> Result<Self, Failure> {
+        Ok(Self { proxy: Audit1Proxy::new(bus).await?, next: sequence })
+    }
+
+    /// The next segments; none where the log ends.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Segment>, Failure> {
+        let (files, next) = self.proxy.export(self.next).await?;
+        self.next = next;
+        files.into_iter().map(|file| read(OwnedFd::from(file))).collect()
+    }
+}
+
+fn read(file: OwnedFd) -> Result<Segment, Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(Code::Failed, format!("a segment of the log cannot be read: {error}"))
+            .advise("`holdfast audit verify` says which.")
+    };
+    let mut bytes = Vec::new();
+    File::from(file).take(LONGEST).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    let (header, reader) = SegmentReader::new(&bytes).map_err(|error| failed(&error))?;
+    let first = header.first_sequence();
+    // The last segment is being written to: half a record at its end is none yet.
+    let extent = reader.extent();
+    if extent.fault.as_ref().is_some_and(holdfast_audit_log::segment::BadFrame::is_cut_off) {
+        bytes.truncate(extent.len);
+    }
+    Ok(Segment { first, bytes })
+}
