@@ -52,12 +52,12 @@ pub async fn run(
     let mut was_told = false;
     while let Some(checkpoint) = to_sign.recv().await {
         let is_bound = checkpoint.boot.is_some();
-        let size = checkpoint.size;
+        let (log, size) = (checkpoint.origin.clone(), checkpoint.size);
         let request = match sign(&bus, checkpoint, &key).await {
             Ok(note) => {
                 was_told = false;
                 tracing::debug!(size, "checkpoint");
-                Request::Signed { note, is_bound }
+                Request::Signed { log, note, is_bound }
             }
             Err(error) => {
                 if !was_told {
@@ -66,7 +66,7 @@ pub async fn run(
                 was_told = true;
                 // A key that was replaced is asked for again.
                 key.send_replace(None);
-                Request::NotSigned
+                Request::NotSigned(log)
             }
         };
         if inbox.ask(request).is_err() {

@@ -31,16 +31,18 @@ pub enum Request {
     Boot(Boot, Option<BootBinding>),
     /// A checkpoint was signed: its note, and whether it is this boot's first.
     Signed {
+        /// Whose.
+        log: Origin,
         /// The note.
         note: String,
         /// Whether it holds the binding of this boot.
         is_bound: bool,
     },
-    /// It could not be signed.
-    NotSigned,
+    /// One of this log could not be signed.
+    NotSigned(Origin),
     /// The cloud has all records below this number.
     Release(u64),
-    /// Go on with another log; answered when its first records are durable.
+    /// Go on with another log; answered when its records are durable and its state is known.
     Replace(Origin, Carry, oneshot::Sender<()>),
     /// The kernel lost so many messages; this is its own count now.
     KernelLost(u64, u32),

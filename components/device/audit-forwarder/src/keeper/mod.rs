@@ -163,6 +163,7 @@ impl Thread {
             spare.clear();
 
             let mut flushed = Vec::new();
+            let mut replaced = Vec::new();
             let mut stops = false;
             let mut kernel_lost = None;
             let mut is_urgent = false;
@@ -182,11 +183,14 @@ impl Thread {
                             is_urgent = true;
                         }
                     }
-                    Request::Signed { note, is_bound } => {
+                    // A log that was left meanwhile needs no checkpoint any more.
+                    Request::Signed { log, .. } | Request::NotSigned(log)
+                        if log != *engine.spool().log().origin() => {}
+                    Request::Signed { note, is_bound, .. } => {
                         engine.signed(&note, is_bound, now);
                         is_urgent |= is_bound;
                     }
-                    Request::NotSigned => engine.not_signed(now.boottime_ns),
+                    Request::NotSigned(_) => engine.not_signed(now.boottime_ns),
                     Request::Release(size) => {
                         engine.release(size)?;
                     }
@@ -194,7 +198,7 @@ impl Thread {
                         self.commit(&mut engine);
                         engine = engine.replace(&origin, &carry)?;
                         tracing::warn!(log = %origin, from = carry.from, "another log was begun");
-                        let _ = done.send(());
+                        replaced.push(done);
                     }
                     Request::KernelLost(count, known) => {
                         engine.lost_records(LossCause::KernelLost, count);
@@ -225,6 +229,9 @@ impl Thread {
                 }
             }
             self.publish(&engine);
+            for who in replaced {
+                let _ = who.send(());
+            }
             for who in flushed {
                 let _ = who.send(engine.spool().durable_size());
             }

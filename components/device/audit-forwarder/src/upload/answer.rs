@@ -1,5 +1,7 @@
 //! What the connector answers.
 
+use std::time::Duration;
+
 use holdfast_audit_log::Text;
 use holdfast_connection::peer::Answer;
 use http::StatusCode;
@@ -42,20 +44,22 @@ pub enum Understood {
     Log(LogAnswer),
     /// It was refused for a reason that says how to go on.
     Reply(Reply, String),
-    /// It was refused for a reason that has nothing to do with the log: try again later.
-    Later(String),
+    /// It was refused for a reason that has nothing to do with the log: try again later, as the
+    /// connector wishes.
+    Later(String, Option<Duration>),
 }
 
 /// Reads an answer.
 pub fn understand(answer: &Answer) -> Understood {
+    let later = |words| Understood::Later(words, answer.retry_after);
     if answer.status.is_success() {
         return match serde_json::from_slice(&answer.body) {
             Ok(log) => Understood::Log(log),
-            Err(error) => Understood::Later(format!("an answer that cannot be read: {error}")),
+            Err(error) => later(format!("an answer that cannot be read: {error}")),
         };
     }
     let Ok(refused) = serde_json::from_slice::<Refused>(&answer.body) else {
-        return Understood::Later(format!("HTTP status {}", answer.status.as_u16()));
+        return later(format!("HTTP status {}", answer.status.as_u16()));
     };
     let Why { code, request_id, detail } = refused.error;
     let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
@@ -75,7 +79,7 @@ pub fn understand(answer: &Answer) -> Understood {
             "audit-frame-invalid" | "audit-checkpoint-invalid",
             _,
         ) => Reply::Refused(words.clone()),
-        _ => return Understood::Later(words),
+        _ => return later(words),
     };
     Understood::Reply(reply, words)
 }
@@ -117,7 +121,7 @@ mod tests {
                     assert_eq!(reply, expected, "{code}");
                     assert!(words.contains(code) && words.contains("r1"), "{words}");
                 }
-                (Understood::Later(words), None) => assert!(words.contains(code), "{words}"),
+                (Understood::Later(words, None), None) => assert!(words.contains(code), "{words}"),
                 (found, expected) => panic!("{code}: {found:?}, expected {expected:?}"),
             }
         }
@@ -133,7 +137,7 @@ mod tests {
     fn other_answers_are_tried_again() {
         for (status, body) in [(502, "<html>"), (200, "{}"), (200, ""), (409, "{}")] {
             let understood = understand(&answer(status, body));
-            assert!(matches!(understood, Understood::Later(_)), "{status}: {understood:?}");
+            assert!(matches!(understood, Understood::Later(..)), "{status}: {understood:?}");
         }
         let good = r#"{"log":"aa","size":1,"head":"bb","root":"cc","receipt":"d.e.f"}"#;
         let Understood::Log(log) = understand(&answer(200, good)) else { panic!("not read") };
@@ -143,7 +147,9 @@ mod tests {
     #[test]
     fn a_servers_text_cannot_forge_lines() {
         let body = r#"{"error":{"code":"x","request_id":"a\nb","detail":"c\u001b[2J"}}"#;
-        let Understood::Later(words) = understand(&answer(403, body)) else { panic!("not later") };
+        let Understood::Later(words, _) = understand(&answer(403, body)) else {
+            panic!("not later")
+        };
         assert!(!words.contains(['\n', '\u{1b}']), "{words:?}");
     }
 }

@@ -58,7 +58,7 @@ enum UploadError {
     #[error("the enroller does not certify the audit key: {0}")]
     Certify(zbus::Error),
     #[error("the connector refuses: {0}")]
-    Refused(String),
+    Refused(String, Option<Duration>),
     #[error(
         "the connector signed for other records than were sent: record {sequence} is {found} there, \
          and {expected} here; nothing is deleted"
@@ -125,7 +125,11 @@ impl Uploader {
                         LOOK
                     } else {
                         tracing::warn!("upload of the audit log: {error}");
-                        curve.wait(failures, None, &mut jitter)
+                        let when = match error {
+                            UploadError::Refused(_, when) => when,
+                            _ => None,
+                        };
+                        curve.wait(failures, when, &mut jitter)
                     };
                     self.report(UploadState::Waiting, Some(error.to_string()));
                     tokio::select! {
@@ -246,7 +250,7 @@ impl Uploader {
                 }
                 Ok(reply)
             }
-            Understood::Later(words) => Err(UploadError::Refused(words)),
+            Understood::Later(words, when) => Err(UploadError::Refused(words, when)),
         }
     }
 

@@ -17,9 +17,7 @@ pub(super) async fn text(bus: &Connection, since: u64, json: bool) -> Result<Cod
     let selection = Selection { sequences: since..=u64::MAX, ..Selection::default() };
     let mut exporter = Exporter::new(selection, None);
     let mut pages = Pages::since(bus, since).await?;
-    let end = end_of(bus).await?;
-    let mut next = since;
-    while next < end {
+    loop {
         let segments = pages.next().await?;
         if segments.is_empty() {
             break;
@@ -29,7 +27,6 @@ pub(super) async fn text(bus: &Connection, since: u64, json: bool) -> Result<Cod
             let mut text = Vec::new();
             for (decoded, _) in records.flatten() {
                 exporter.record(&decoded.frame, &mut text);
-                next = decoded.frame.sequence + 1;
             }
             let mut out = std::io::stdout().lock();
             out.write_all(&text).and_then(|()| out.flush()).map_err(|error| {
@@ -64,18 +61,14 @@ pub(super) async fn segments(
             .advise("Name a folder that is not there yet, where you may write.")
     };
     std::fs::DirBuilder::new().mode(0o700).create(folder).map_err(failed)?;
-    let end = end_of(bus).await?;
     let mut pages = Pages::since(bus, since).await?;
     let mut written = Written { folder: folder.display().to_string(), segments: 0, bytes: 0 };
-    'log: loop {
+    loop {
         let segments = pages.next().await?;
         if segments.is_empty() {
             break;
         }
         for segment in segments {
-            if segment.first >= end {
-                break 'log;
-            }
             let mut options = std::fs::OpenOptions::new();
             let file = options.write(true).create(true).truncate(true).mode(0o600);
             let mut file = file.open(folder.join(segment.name())).map_err(failed)?;
@@ -94,10 +87,4 @@ pub(super) async fn segments(
         ))?;
     }
     Ok(Code::Ok)
-}
-
-/// Records of the log. Each page that is asked for is one more, so that the end is fixed first.
-async fn end_of(bus: &Connection) -> Result<u64, Failure> {
-    let proxy = holdfast_ipc::audit1::Audit1Proxy::new(bus).await?;
-    Ok(proxy.export(u64::MAX).await?.1)
 }

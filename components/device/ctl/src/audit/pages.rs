@@ -32,19 +32,26 @@ impl Segment {
 pub(crate) struct Pages<'b> {
     proxy: Audit1Proxy<'b>,
     next: u64,
+    /// One more than the first record of the last segment that was given.
+    seen: u64,
 }
 
 impl<'b> Pages<'b> {
     /// Begins with the segment that holds this record, or the oldest that is there.
     pub(crate) async fn since(bus: &'b Connection, sequence: u64) -> Result<Self, Failure> {
-        Ok(Self { proxy: Audit1Proxy::new(bus).await?, next: sequence })
+        Ok(Self { proxy: Audit1Proxy::new(bus).await?, next: sequence, seen: 0 })
     }
 
-    /// The next segments; none where the log ends.
+    /// The next segments; none where the log ends. Each look at the log adds a record to it, so that
+    /// its last segment would come again and again: it comes once.
     pub(crate) async fn next(&mut self) -> Result<Vec<Segment>, Failure> {
         let (files, next) = self.proxy.export(self.next).await?;
         self.next = next;
-        files.into_iter().map(|file| read(OwnedFd::from(file))).collect()
+        let segments = files.into_iter().map(|file| read(OwnedFd::from(file)));
+        let mut segments = segments.collect::<Result<Vec<_>, _>>()?;
+        segments.retain(|segment| segment.first >= self.seen);
+        self.seen = segments.last().map_or(self.seen, |last| last.first + 1);
+        Ok(segments)
     }
 }
 
