@@ -92,6 +92,8 @@ pub struct Cursor {
 struct Search {
     low: u64,
     high: u64,
+    /// The record at `high` was seen to differ; else it is only the end of what was there.
+    has_parted: bool,
 }
 
 impl Cursor {
@@ -109,6 +111,11 @@ impl Cursor {
             if search.low < search.high {
                 return Step::Probe(search.middle());
             }
+            if !search.has_parted && local.size > search.high {
+                // Written meanwhile, and sure to differ: the connector is to see that, and to alarm.
+                self.search = Some(Search { high: local.size, ..search });
+                return self.step(log, local);
+            }
             return Step::Replace(self.carry(log, search.low, None));
         }
         let Some(stored) = &self.stored else {
@@ -117,7 +124,7 @@ impl Cursor {
         let has_parted = stored.size == local.size && stored.head != local.head;
         if stored.size > local.size || has_parted {
             // This disk was put back: what it has may be the same as far as it goes.
-            self.search = Some(Search { low: local.first, high: local.size });
+            self.search = Some(Search { low: local.first, high: local.size, has_parted: false });
             return self.step(log, local);
         }
         if stored.size < local.first {
@@ -143,6 +150,7 @@ impl Cursor {
                 self.stored = Some(stored);
                 if let Some(search) = &mut self.search {
                     search.high = *at;
+                    search.has_parted = true;
                 }
             }
             (_, Reply::Stored(stored)) => {
@@ -155,7 +163,7 @@ impl Cursor {
             }
             (Step::Send { from, .. }, Reply::Fork(stored)) => {
                 let high = (*from).clamp(local.first, local.size);
-                self.search = Some(Search { low: local.first, high });
+                self.search = Some(Search { low: local.first, high, has_parted: true });
                 self.stored = Some(stored);
             }
             (_, Reply::Fork(stored)) => self.stored = Some(stored),
@@ -341,6 +349,26 @@ mod tests {
         // Nothing was written since: the connector has all of it, and the log is not gone on with.
         let (all, logs, _) = drive(&mut model((0..80).collect()), (0..60).collect(), 0);
         assert_eq!((all, logs), ((0..80).collect(), 2));
+    }
+
+    #[test]
+    fn a_disk_that_was_put_back_is_seen_by_the_connector_as_soon_as_it_writes() {
+        let (mut cursor, log) = (Cursor::default(), LOG);
+        let stored = Stored { size: 80, head: "79".to_owned() };
+        let mut local = Local { first: 0, size: 2, head: "1".to_owned() };
+        cursor.reply(log, &local, &Step::Ask, Reply::Stored(stored.clone()));
+        for at in [1, 3] {
+            assert_eq!(cursor.step(log, &local), Step::Probe(at));
+            cursor.reply(log, &local, &Step::Probe(at), Reply::Stored(stored.clone()));
+            // Another two records are written.
+            local.size += 2;
+        }
+        assert_eq!(cursor.step(log, &local), Step::Probe(5));
+        cursor.reply(log, &local, &Step::Probe(5), Reply::Fork(stored.clone()));
+        assert_eq!(cursor.step(log, &local), Step::Probe(4));
+        cursor.reply(log, &local, &Step::Probe(4), Reply::Fork(stored));
+        local.size += 2;
+        assert!(matches!(cursor.step(log, &local), Step::Replace(Carry { from: 4, .. })));
     }
 
     #[test]

@@ -245,8 +245,9 @@ impl Uploader {
                 Ok(Reply::Stored(stored))
             }
             Understood::Reply(reply, words) => {
-                if !matches!(reply, Reply::Unknown) {
-                    tracing::warn!("the connector answers {words}");
+                match step {
+                    Step::Ask | Step::Probe(_) => tracing::debug!("the connector answers {words}"),
+                    _ => tracing::warn!("the connector answers {words}"),
                 }
                 Ok(reply)
             }

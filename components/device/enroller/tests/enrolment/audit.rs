@@ -259,8 +259,11 @@ async fn a_disk_that_was_put_back_is_an_alarm_and_loses_and_doubles_nothing() {
     fs::remove_dir_all(device.path("audit")).unwrap();
     fs::rename(&copy, device.path("audit")).unwrap();
 
+    // It goes on for a while before it reaches the connector again.
+    enroller.stop();
     let audit = AuditDaemon::start(&device);
     audit.make_records(50..80).await;
+    let enroller = device.start();
     let status = audit.until("in another log", |status| {
         status["log"] != log && status["upload"]["accepted"] == status["size"]
     });
@@ -268,9 +271,7 @@ async fn a_disk_that_was_put_back_is_an_alarm_and_loses_and_doubles_nothing() {
     assert_eq!(status["previous"]["log"], log);
     let records = records(&cloud, &device_id).await;
     assert_eq!(marks(&records, 0..80), (0..80).collect::<Vec<_>>());
-    let alerts = alerts(&cloud).await;
-    assert!(alerts.contains(&"audit-fork".to_owned()), "{alerts:?}");
-    assert!(alerts.contains(&"audit-log-replaced".to_owned()), "{alerts:?}");
+    assert_eq!(alerts(&cloud).await, ["audit-fork"]);
     enroller.stop();
     audit.stop();
 }
