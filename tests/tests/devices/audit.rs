@@ -18,8 +18,8 @@ const ALICE: u32 = 1234;
 const UPLOAD: Duration = Duration::from_secs(180);
 
 /// Makes a user who may become root without a password. `/etc` cannot be written to, so that the
-/// rule lies in a file system of its own.
-const MAKE_ALICE: &str = r#"mkdir -p /run/userdb; cd /run/userdb; printf '{"userName":"alice","uid":1234,"gid":1234,"disposition":"regular","homeDirectory":"/run","shell":"/bin/sh"}' > alice.user; ln -sf alice.user 1234.user; printf '{"groupName":"alice","gid":1234}' > alice.group; ln -sf alice.group 1234.group; mount -t tmpfs tmpfs /etc/sudoers.d; echo 'alice ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/alice; chmod 440 /etc/sudoers.d/alice; cd /"#;
+/// rule lies in a file system of its own. Nobody logs in on a device, until this removes what says so.
+const MAKE_ALICE: &str = r#"rm -f /run/nologin; cd /run/userdb; printf '{"userName":"alice","uid":1234,"gid":1234,"disposition":"regular","homeDirectory":"/run","shell":"/bin/sh"}' > alice.user; ln -sf alice.user 1234.user; printf '{"groupName":"alice","gid":1234}' > alice.group; ln -sf alice.group 1234.group; mount -t tmpfs -o mode=750 tmpfs /etc/sudoers.d; echo 'alice ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/alice; chmod 440 /etc/sudoers.d/alice; cd /"#;
 
 /// Logs alice in, as sshd would, and lets her run this.
 fn as_alice(command: &str) -> String {
@@ -84,7 +84,7 @@ fn what_a_user_does_is_in_the_cloud_under_the_login_uid() -> Outcome {
         run(&running, "alice", MAKE_ALICE)?;
         run(&running, "id", &as_alice("/usr/bin/id"))?;
         run(&running, "edit", &as_alice("sudo -n touch /run/userdb/edited"))?;
-        run(&running, "module", &as_alice("sudo -n modprobe nls_cp437"))?;
+        run(&running, "module", &as_alice("sudo -n modprobe loop"))?;
         run(&running, "time", &as_alice("sudo -n date -s \"@$(( $(date +%s) + 5 ))\""))?;
         let seal = identity("Seal say note 3 1 2 3");
         let done = run(&running, "seal", &as_alice(&format!("sudo -n {seal} > /dev/null")))?;

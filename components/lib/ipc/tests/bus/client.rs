@@ -81,9 +81,20 @@ pub fn call_any(
     method: &str,
     arguments: &[&str],
 ) -> Result<String, String> {
+    call_service(bus, who, "Identity1", method, arguments)
+}
+
+/// Calls any method of the object of one of our services, by its full name.
+pub fn call_service(
+    bus: &PrivateBus,
+    who: Who,
+    service: &str,
+    method: &str,
+    arguments: &[&str],
+) -> Result<String, String> {
     let output = Command::new("gdbus")
-        .args(["call", "--address", &bus.address, "--dest", "org.holdfast.Identity1"])
-        .args(["--object-path", "/org/holdfast/Identity1", "--method", method])
+        .args(["call", "--address", &bus.address, "--dest", &format!("org.holdfast.{service}")])
+        .args(["--object-path", &format!("/org/holdfast/{service}"), "--method", method])
         .args(arguments)
         .uid(who.uid)
         .gid(who.gid)

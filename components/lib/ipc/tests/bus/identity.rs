@@ -5,16 +5,17 @@ use std::{path::Path, sync::atomic::Ordering, time::Duration};
 use futures_util::StreamExt;
 use holdfast_ipc::{
     CallError, ErrorKind,
-    identity::{Identity1Proxy, State},
+    identity::{INTERFACE, Identity1Proxy, State},
 };
 
 use super::{
     client::{Cast, Who, call, can_be_others},
+    introspection::element_of,
     private_bus::PrivateBus,
     service::Service,
 };
 
-const OPEN: &str = r#"<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>
+pub const OPEN: &str = r#"<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>
     <allow receive_type="method_call"/><allow receive_type="signal"/>
     <allow receive_type="method_return"/><allow receive_type="error"/></policy>"#;
 
@@ -23,18 +24,6 @@ type Case<'a> = (Who, &'a str, &'a [&'a str], Result<&'a str, &'a str>, &'a [&'a
 
 fn bytes(list: &str) -> String {
     format!("[{}]", vec![list; 32].join(", "))
-}
-
-fn interface_element(xml: &str) -> String {
-    let name = "<interface name=\"org.holdfast.Identity1\">";
-    let start = xml.find(name).expect("the interface is there");
-    let end = xml[start..].find("</interface>").unwrap() + start;
-    let mut element = xml[start..end].to_owned();
-    while let Some(open) = element.find("<!--") {
-        let close = element[open..].find("-->").unwrap() + open + 3;
-        element.replace_range(open..close, "");
-    }
-    element.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test]
@@ -56,7 +45,7 @@ async fn introspection_equals_the_committed_interface() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../../rootfs-overlay/usr/share/dbus-1/interfaces/org.holdfast.Identity1.xml");
     let committed = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(interface_element(&introspected), interface_element(&committed));
+    assert_eq!(element_of(&introspected, INTERFACE), element_of(&committed, INTERFACE));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
