@@ -84,7 +84,7 @@ fn what_a_user_does_is_in_the_cloud_under_the_login_uid() -> Outcome {
         run(&running, "alice", MAKE_ALICE)?;
         run(&running, "id", &as_alice("/usr/bin/id"))?;
         run(&running, "edit", &as_alice("sudo -n touch /run/userdb/edited"))?;
-        run(&running, "module", &as_alice("sudo -n modprobe loop"))?;
+        run(&running, "module", &as_alice("sudo -n modprobe uas"))?;
         run(&running, "time", &as_alice("sudo -n date -s \"@$(( $(date +%s) + 5 ))\""))?;
         let seal = identity("Seal say note 3 1 2 3");
         let done = run(&running, "seal", &as_alice(&format!("sudo -n {seal} > /dev/null")))?;
@@ -95,7 +95,10 @@ fn what_a_user_does_is_in_the_cloud_under_the_login_uid() -> Outcome {
         ensure!(!refused.ends_with(": 0"), "whoever is no unit signs: {refused}");
         let audit = "org.holdfast.Audit1 /org/holdfast/Audit1 org.holdfast.Audit1";
         run(&running, "flush", &format!("busctl call {audit} Flush"))?;
-        run(&running, "status", &format!("busctl call {audit} Status"))?;
+        run(&running, "status", "holdfast audit status")?;
+        run(&running, "tail", "holdfast audit tail -n 5")?;
+        let verified = run(&running, "verify", "holdfast audit verify")?;
+        ensure!(verified.ends_with(": 0"), "the log is not what it was: {verified}");
 
         search(&bench, "alice's command", |record| {
             is_of_alice(record, "hf-exec") && record["summary"].to_string().contains("id")

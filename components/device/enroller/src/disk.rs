@@ -33,7 +33,10 @@ pub struct Folder {
 impl Folder {
     /// Opens the folder and makes it (mode 0700) if it is missing.
     pub fn open(path: &Path) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        // What is there already is not tried again: each try would be in the audit log.
+        if !path.is_dir() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        }
         Ok(Self { path: path.to_owned() })
     }
 }
