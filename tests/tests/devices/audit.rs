@@ -121,6 +121,43 @@ fn what_a_user_does_is_in_the_cloud_under_the_login_uid() -> Outcome {
         ensure!(boot["payload"]["firmware"] != "", "{boot:#}");
         search(&bench, "the enrolment", |record| record["action"] == "identity.enrol")?;
         search(&bench, "a checkpoint", |record| record["kind"] == "checkpoint")?;
-        Ok(())
+        without_the_daemon(&bench, &running)
     })
+}
+
+/// While the audit daemon is down, calls that change something are refused, and the kernel keeps
+/// what happens until it is back. One that is killed comes back by itself.
+fn without_the_daemon(bench: &Bench, running: &Running) -> Result<()> {
+    run(running, "stop", "systemctl stop holdfast-audit")?;
+    let seal = identity("Seal say down 3 1 2 3");
+    let refused = run(running, "down", &format!("{seal} 2>&1 | grep -c 'refused, since'"))?;
+    ensure!(refused.ends_with(": 0"), "a call without its record: {refused}");
+    run(running, "meanwhile", &as_alice("/usr/bin/env meanwhile=1 /usr/bin/true"))?;
+    run(running, "start", "systemctl start holdfast-audit")?;
+    let done = run(running, "again", &format!("{seal} > /dev/null"))?;
+    ensure!(done.ends_with(": 0"), "the call is refused with its record: {done}");
+    // Who stops it in order loses nothing; a loss is told after two seconds.
+    let lost = run(running, "lost", "sleep 4; holdfast audit tail -n 1000 | grep LOST")?;
+    ensure!(lost.ends_with(": 1"), "a stop loses records");
+    run(running, "kill", "systemctl kill --signal=KILL holdfast-audit; sleep 5")?;
+    let verified = run(running, "after", "holdfast audit verify")?;
+    ensure!(verified.ends_with(": 0"), "the log is not what it was: {verified}");
+    run(running, "end", &as_alice("/usr/bin/env end=1 /usr/bin/true"))?;
+
+    for mark in ["meanwhile=1", "end=1"] {
+        search(bench, mark, |record| {
+            is_of_alice(record, "hf-exec") && record["summary"].to_string().contains(mark)
+        })?;
+    }
+    let all = records(bench)?;
+    let boots = all.iter().filter(|record| record["kind"] == "boot").count();
+    ensure!(boots == 1, "one start of the device is recorded {boots} times");
+    let logs: std::collections::BTreeSet<_> =
+        all.iter().map(|record| record["log"].to_string()).collect();
+    ensure!(logs.len() == 1, "the device has {logs:?}");
+    // What the killed daemon had read and not yet written is lost, and told.
+    let mut losses = all.iter().filter(|record| record["kind"] == "loss");
+    let stray = losses.find(|loss| loss["payload"]["cause"] != "serial-gap");
+    ensure!(stray.is_none(), "{stray:#?}");
+    Ok(())
 }

@@ -10,14 +10,14 @@ use holdfast_daemon::manager;
 use holdfast_ipc::audit1::{AuditSources, serve};
 use holdfast_ipc::{Guard, RoleGroups};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use zbus::connection::Builder;
 
 use crate::boot_facts::{self, Places};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::keeper::{Keeper, KeeperError, LogEngine, Parts, Request};
-use crate::kernel::{self, KernelError};
+use crate::kernel::{self, KernelError, KernelReader};
 use crate::new_log;
 use crate::now::now;
 use crate::options::Options;
@@ -109,14 +109,14 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let parts = Parts { engine, when_full: config.when_full, marker, to_sign };
     let (keeper, mut keeper_ended) = Keeper::start(parts).map_err(RunError::Thread)?;
     let inbox = Arc::clone(keeper.inbox());
-    let mut reader_ended = None;
+    let mut reader = None;
     if let Some(rules) = &rules {
-        let (done, ended) = kernel::start(rules, Arc::clone(&inbox))?;
+        let (done, running) = kernel::start(rules, Arc::clone(&inbox))?;
         tracing::info!(rules = done.rules, were_closed = done.was_closed, "kernel audit");
         for line in done.absent {
             tracing::warn!("{}: line {line} watches what is not there", options.rules.display());
         }
-        reader_ended = Some(ended);
+        reader = Some(running);
     }
 
     let bus = |source| RunError::Bus {
@@ -163,7 +163,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
             let why = ended.ok().and_then(Result::err).unwrap_or(KeeperError::Ended);
             return Err(why.into());
         }
-        error = reader(reader_ended) => Err(RunError::Kernel(error)),
+        error = failed(&mut reader) => Err(RunError::Kernel(error)),
         () = record_boot(&places, &keeper) => Ok(()),
         () = signer::run(connection.clone(), Arc::clone(&inbox), checkpoints, tell_key) => Ok(()),
         () = key::serve(signatures, connection.clone()) => Ok(()),
@@ -174,6 +174,9 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     };
     tracing::info!("stopping");
     manager::stopping();
+    if let Some(reader) = reader.filter(|_| result.is_ok()) {
+        reader.stop().await;
+    }
     // The keeper's own end is what is waited for.
     let _ = inbox.ask(Request::Stop);
     if let Ok(Ok(ended)) = tokio::time::timeout(LAST_WRITE, keeper_ended).await {
@@ -219,9 +222,9 @@ fn start_upload(uploader: Uploader) -> std::io::Result<()> {
         .map(drop)
 }
 
-async fn reader(ended: Option<oneshot::Receiver<KernelError>>) -> KernelError {
-    match ended {
-        Some(ended) => ended.await.unwrap_or(KernelError::Ended),
+async fn failed(reader: &mut Option<KernelReader>) -> KernelError {
+    match reader {
+        Some(reader) => reader.failed().await,
         None => std::future::pending().await,
     }
 }

@@ -37,6 +37,12 @@ pub struct SetUp {
     pub absent: Vec<usize>,
 }
 
+/// Ends this process's being the kernel's audit daemon: from here on the kernel keeps what happens for
+/// the next one.
+pub fn unregister(socket: &mut AuditSocket) -> Result<(), NetlinkError> {
+    socket.set(status::Setting::Pid, 0, &mut |_, _| {})
+}
+
 /// Registers this process as the kernel's audit daemon, and loads the rules. Events that come
 /// meanwhile go to `sink`.
 pub fn set_up(

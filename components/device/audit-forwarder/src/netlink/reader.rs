@@ -8,8 +8,10 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, NetlinkAddr, recvmmsg};
 
 use super::socket::{SLOT, split};
-use super::{AuditSocket, is_event};
+use super::{AuditSocket, NetlinkError, is_event};
 
+/// How long a call waits for messages, seconds: so often the reader looks whether it is to end.
+const LOOK_UP: i64 = 1;
 /// Messages of one call.
 const AT_ONCE: usize = 64;
 
@@ -92,9 +94,10 @@ pub struct Reader {
 
 impl Reader {
     /// Reads from a socket that is registered.
-    pub fn new(socket: AuditSocket) -> Self {
+    pub fn new(socket: AuditSocket) -> Result<Self, NetlinkError> {
+        socket.set_patience(LOOK_UP)?;
         let headers = MultiHeaders::preallocate(AT_ONCE, None);
-        Self { socket, slots: vec![vec![0; SLOT]; AT_ONCE], headers }
+        Ok(Self { socket, slots: vec![vec![0; SLOT]; AT_ONCE], headers })
     }
 
     /// Waits for a message, and takes all that wait with it.

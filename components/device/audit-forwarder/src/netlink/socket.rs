@@ -104,9 +104,15 @@ impl AuditSocket {
         {
             tracing::warn!("the audit socket keeps its small buffer: {error}");
         }
-        let patience = TimeVal::seconds(PATIENCE);
-        setsockopt(&fd, ReceiveTimeout, &patience).map_err(NetlinkError::socket("set up"))?;
-        Ok(Self { fd, sequence: 0 })
+        let socket = Self { fd, sequence: 0 };
+        socket.set_patience(PATIENCE)?;
+        Ok(socket)
+    }
+
+    /// How long a call waits for the kernel, seconds.
+    pub(super) fn set_patience(&self, seconds: i64) -> Result<(), NetlinkError> {
+        let patience = TimeVal::seconds(seconds);
+        setsockopt(&self.fd, ReceiveTimeout, &patience).map_err(NetlinkError::socket("set up"))
     }
 
     /// The kernel's state.

@@ -45,7 +45,7 @@ fn block(report: &Report) -> String {
     if let Some(origin) = &report.origin {
         lines.push(field("Log", LABEL, origin.as_str()));
     }
-    let records = format!("{}, {} to {}", report.records, report.first, report.size);
+    let records = format!("{}, from {} on", report.records, report.first);
     lines.push(field("Records", LABEL, &records));
     let signed = match (report.is_signature_verified, report.signed_size) {
         (false, _) => "not verified: the daemon has not asked for its key yet".to_owned(),
