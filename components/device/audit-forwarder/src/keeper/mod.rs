@@ -2,6 +2,8 @@
 
 mod inbox;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use inbox::{Inbox, NotTaken, Request, Work};
 pub use state::State;
@@ -92,7 +94,7 @@ impl Keeper {
             to_sign: parts.to_sign,
             write_error: None,
             told: None,
-            full_since: None,
+            halt: Halt::default(),
         };
         std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
             let result = thread.run(parts.engine);
@@ -134,6 +136,29 @@ impl Keeper {
     }
 }
 
+/// Since when a device that must not go on without a log has none.
+#[derive(Debug, Default)]
+struct Halt {
+    since: Option<u64>,
+}
+
+impl Halt {
+    /// Whether it has waited long enough for the connector, `CLOCK_BOOTTIME`.
+    fn is_due(&mut self, fill: Fill, now: u64) -> bool {
+        if fill < Fill::Reserve {
+            self.since = None;
+            return false;
+        }
+        let since = *self.since.get_or_insert_with(|| {
+            tracing::error!(
+                "the spool is full: the device halts in 10 minutes, unless the connector takes records"
+            );
+            now
+        });
+        now.saturating_sub(since) >= GRACE_NS
+    }
+}
+
 struct Thread {
     inbox: Arc<Inbox>,
     seen: Arc<AtomicU64>,
@@ -143,7 +168,7 @@ struct Thread {
     to_sign: mpsc::Sender<Checkpoint>,
     write_error: Option<String>,
     told: Option<u64>,
-    full_since: Option<u64>,
+    halt: Halt,
 }
 
 impl Thread {
@@ -238,7 +263,9 @@ impl Thread {
             if stops {
                 return Ok(());
             }
-            if self.must_halt(&engine, now.boottime_ns) {
+            if self.when_full == WhenFull::Halt
+                && self.halt.is_due(engine.spool().fill(), now.boottime_ns)
+            {
                 return Err(KeeperError::Full);
             }
             if let Some(checkpoint) = engine.checkpoint(now.boottime_ns)
@@ -247,18 +274,6 @@ impl Thread {
                 engine.not_signed(now.boottime_ns);
             }
         }
-    }
-
-    fn must_halt(&mut self, engine: &LogEngine, now: u64) -> bool {
-        if self.when_full != WhenFull::Halt || engine.spool().fill() < Fill::Reserve {
-            self.full_since = None;
-            return false;
-        }
-        let since = *self.full_since.get_or_insert_with(|| {
-            tracing::error!("the spool is full: the device halts in 10 minutes, unless the connector takes records");
-            now
-        });
-        now.saturating_sub(since) >= GRACE_NS
     }
 
     /// Writes what waits, and tells who waited. Whether it is on disk.
