@@ -1,9 +1,16 @@
 //! What people and programs do on a device is in the cloud's copy of its log.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use holdfast_audit_log::checkpoint::AuditKey;
+use holdfast_audit_log::export::{Exporter, Selection};
+use holdfast_audit_log::frame::Kind;
+use holdfast_audit_log::kernel::KernelEvent;
+use holdfast_audit_log::verify::Verifier;
 use holdfast_audit_log::{Action, Actor, AuditRecord, Source, Text};
 use holdfast_qemu::{Line, PowerCutPlan, PowerOn, Rng, Running};
 use holdfast_tests::{Bench, Ports};
@@ -11,6 +18,7 @@ use serde_json::Value;
 
 use crate::support::console::{read_transcript, wait_active, wait_for};
 use crate::support::stage::DEVICE;
+use crate::support::tools::{self, inside_tree};
 use crate::support::trial::{Outcome, trial};
 
 const SERIAL: &str = "HF-E2E-0020";
@@ -123,8 +131,63 @@ fn what_a_user_does_is_in_the_cloud_under_the_login_uid() -> Outcome {
         ensure!(boot["payload"]["firmware"] != "", "{boot:#}");
         search(&bench, "the enrolment", |record| record["action"] == "identity.enrol")?;
         search(&bench, "a checkpoint", |record| record["kind"] == "checkpoint")?;
+        others_agree(&bench, &trial.folder)?;
         without_the_daemon(&bench, &running)
     })
+}
+
+/// The cloud's copy, whole: verified with the TPM's key, and read by the tools of the Linux audit
+/// system, which count the same events.
+fn others_agree(bench: &Bench, folder: &Path) -> Result<()> {
+    let whole = folder.join("exported");
+    let out = whole.display().to_string();
+    bench.cloud().text(&["device-audit", "export", SERIAL, "--out", &out])?;
+    let key = AuditKey::from_pem(&fs::read_to_string(whole.join("key.pem"))?)?;
+    let mut verifier = Verifier::new(key, None);
+    let mut exporter = Exporter::new(Selection::default(), None);
+    let (mut text, mut events, mut of_alice) = (Vec::new(), 0, 0);
+    let mut segments: Vec<_> = fs::read_dir(whole.join("segments"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    segments.sort();
+    for path in segments {
+        let place = path.display().to_string();
+        verifier.segment_with(&place, &fs::read(&path)?, |decoded, _| {
+            exporter.record(&decoded.frame, &mut text);
+            let event = KernelEvent::parse(decoded.frame.payload).ok();
+            let event = event.filter(|_| decoded.frame.kind == Kind::KernelEvent);
+            let is_execution = |event: &KernelEvent<'_>| event.keys().contains(&b"hf-exec".into());
+            if let Some(event) = event.filter(is_execution) {
+                events += 1;
+                of_alice += usize::from(event.login_uid() == Some(ALICE));
+            }
+        });
+    }
+    let report = verifier.finish(&[]).report;
+    ensure!(report.is_good() && report.signed_size > Some(0), "{report:#?}");
+    ensure!(events > 10 && of_alice > 10, "{events} programs, {of_alice} of alice");
+
+    let log = folder.join("audit.log");
+    fs::write(&log, &text)?;
+    let search = |arguments: &[&str]| -> Result<String> {
+        let mut command = inside_tree("ausearch");
+        let found = tools::run(command.arg("-if").arg(&log).arg("--raw").args(arguments))?;
+        Ok(String::from_utf8(found)?)
+    };
+    let count = |text: &str, kind: &str| text.matches(&format!("type={kind} ")).count();
+    let alice = ALICE.to_string();
+    let (all, hers) = (search(&["-k", "hf-exec"])?, search(&["-k", "hf-exec", "-ul", &alice])?);
+    let found = (count(&all, "SYSCALL"), count(&hers, "SYSCALL"));
+    ensure!(found == (events, of_alice), "ausearch finds {found:?}, not {events}, {of_alice}");
+    let mut command = inside_tree("aureport");
+    let keys = tools::run(command.arg("-if").arg(&log).args(["-k", "--summary"]))?;
+    let keys = String::from_utf8(keys)?;
+    let counted = keys.lines().find_map(|line| line.strip_suffix("hf-exec"));
+    let counted: usize = counted.with_context(|| keys.clone())?.trim().parse()?;
+    // It counts the loading of the rules as well.
+    let expected = events + count(&all, "CONFIG_CHANGE");
+    ensure!(counted == expected, "aureport counts {counted}, not {expected}: {keys}");
+    Ok(())
 }
 
 /// While the audit daemon is down, calls that change something are refused, and the kernel keeps
