@@ -21,16 +21,17 @@ pub struct Circumstances<'a> {
     pub history: &'a History,
     /// The devices that are allowed, without the one that is judged.
     pub allowed: &'a [&'a Device],
-    /// Draws a number from 0 up to, but not including, 1 for this rule and the device that is
-    /// judged: the same one each time.
-    pub draw: &'a dyn Fn(RuleId) -> f64,
+    /// Draws a number from 0 up to, but not including, 1 for the device that is judged, a rule,
+    /// and the place of the condition in it, from 0: the same one each time.
+    pub draw: &'a dyn Fn(RuleId, usize) -> f64,
 }
 
 impl Circumstances<'_> {
     /// Whether the conditions of a rule hold.
     pub(super) fn hold(&self, rule: RuleId, conditions: Option<&ValueSet<Condition>>) -> Truth {
         let Some(conditions) = conditions else { return Truth::True };
-        let truths = conditions.values().iter().map(|condition| self.holds(rule, condition));
+        let numbered = conditions.values().iter().enumerate();
+        let truths = numbered.map(|(index, condition)| self.holds(rule, index, condition));
         match conditions.operator() {
             SetOperator::OneOf => Truth::any(truths),
             SetOperator::NoneOf => Truth::any(truths).not(),
@@ -42,7 +43,7 @@ impl Circumstances<'_> {
     }
 
     /// Whether one condition of a rule holds, its negation included.
-    pub(super) fn holds(&self, rule: RuleId, condition: &Condition) -> Truth {
+    pub(super) fn holds(&self, rule: RuleId, index: usize, condition: &Condition) -> Truth {
         let truth = match condition.test() {
             Test::Constant(value) => (*value).into(),
             Test::AllowedMatches(query) => {
@@ -51,7 +52,7 @@ impl Circumstances<'_> {
             Test::LocalTime(window) => {
                 self.local_time.map_or(Truth::Unknown, |time| window.contains(time).into())
             }
-            Test::Random(probability) => ((self.draw)(rule) < probability.value()).into(),
+            Test::Random(probability) => ((self.draw)(rule, index) < probability.value()).into(),
             Test::RuleApplied(within) => self.is_recent(self.history.applied(rule), *within),
             Test::RuleEvaluated(within) => self.is_recent(self.history.evaluated(rule), *within),
         };

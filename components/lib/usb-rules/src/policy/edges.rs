@@ -23,13 +23,13 @@ impl Policy {
     ) -> Option<Duration> {
         let now = circumstances.local_time?;
         let candidates = self.candidates(device);
-        let today = decide(&candidates, self.implicit, circumstances);
+        let today = decide(candidates.iter().copied(), self.implicit, circumstances);
         let windows = candidates.iter().flat_map(|(_, rule)| windows(rule));
         let edges: BTreeSet<u32> =
             windows.flat_map(TimeWindow::edges).map(|edge| now.until(edge)).collect();
         let changes = |seconds: &u32| {
             let then = Circumstances { local_time: Some(now.plus(*seconds)), ..*circumstances };
-            decide(&candidates, self.implicit, &then) != today
+            decide(candidates.iter().copied(), self.implicit, &then) != today
         };
         edges.into_iter().find(changes).map(|seconds| Duration::from_secs(seconds.into()))
     }

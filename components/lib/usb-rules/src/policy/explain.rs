@@ -6,7 +6,7 @@ use super::{Circumstances, Policy, Truth};
 use crate::condition::Condition;
 use crate::device::Device;
 use crate::document::RuleId;
-use crate::rule::{Mismatch, Rule};
+use crate::rule::{Mismatch, Rule, Verdict};
 
 /// One rule held against one device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,15 +49,18 @@ fn explain<'p>(
     device: &Device,
     circumstances: &Circumstances<'_>,
 ) -> RuleExplanation<'p> {
-    let conditions = rule.each_condition().iter();
+    let conditions = rule.each_condition().iter().enumerate();
     let mismatches = rule.mismatches(device);
-    let met = super::conditions_met(id, rule, circumstances);
+    let truth = circumstances.hold(id, rule.conditions.as_ref());
+    let met = Verdict::of(rule.target).is_some_and(|verdict| super::applies(truth, verdict));
     RuleExplanation {
         id,
         rule,
         applies: mismatches.is_empty() && met,
         mismatches,
-        conditions: conditions.map(|one| (one, circumstances.holds(id, one))).collect(),
+        conditions: conditions
+            .map(|(index, one)| (one, circumstances.holds(id, index, one)))
+            .collect(),
     }
 }
 

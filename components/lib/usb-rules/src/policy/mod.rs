@@ -46,10 +46,8 @@ impl Policy {
 
     /// Judges a device.
     pub fn decide(&self, device: &Device, circumstances: &Circumstances<'_>) -> Decision<'_> {
-        let applies = |(id, rule): &&(RuleId, Rule)| {
-            rule.covers(device) && conditions_met(*id, rule, circumstances)
-        };
-        Decision::of(self.rules.iter().find(applies).map(|(id, rule)| (*id, rule)), self.implicit)
+        let covering = self.rules.iter().filter(|(_, rule)| rule.covers(device));
+        decide(covering.map(|(id, rule)| (*id, rule)), self.implicit, circumstances)
     }
 
     /// Writes a decision about a device that came at `at` into the history: once for each device.
@@ -66,33 +64,37 @@ impl Policy {
     }
 }
 
-/// Judges a device by rules that all cover it.
+/// Judges a device by the rules that cover it.
+///
+/// A rule whose conditions nobody can judge lets no device in, and is not passed over if it keeps
+/// devices out. Nor is a device taken away then: it would not come back once the answer is known.
 fn decide<'p>(
-    candidates: &[(RuleId, &'p Rule)],
+    covering: impl Iterator<Item = (RuleId, &'p Rule)>,
     implicit: Verdict,
     circumstances: &Circumstances<'_>,
 ) -> Decision<'p> {
-    let applies = |(id, rule): &&(RuleId, &'p Rule)| conditions_met(*id, rule, circumstances);
-    Decision::of(candidates.iter().find(applies).copied(), implicit)
-}
-
-impl<'p> Decision<'p> {
-    fn of(first: Option<(RuleId, &'p Rule)>, implicit: Verdict) -> Self {
-        let by_rule = first.and_then(|(id, rule)| {
-            let basis = Basis::Rule { id, rule };
-            Verdict::of(rule.target).map(|verdict| Self { verdict, basis })
-        });
-        by_rule.unwrap_or(Self { verdict: implicit, basis: Basis::Implicit })
+    let mut decision = Decision { verdict: implicit, basis: Basis::Implicit };
+    let mut unknown = false;
+    for (id, rule) in covering {
+        let truth = circumstances.hold(id, rule.conditions.as_ref());
+        unknown |= truth == Truth::Unknown;
+        if let Some(verdict) = Verdict::of(rule.target).filter(|verdict| applies(truth, *verdict)) {
+            decision = Decision { verdict, basis: Basis::Rule { id, rule } };
+            break;
+        }
     }
+    if unknown && decision.verdict == Verdict::Reject {
+        decision.verdict = Verdict::Block;
+    }
+    decision
 }
 
-/// Whether the conditions of a rule let it apply. If that is unknown, the rule applies unless it
-/// lets a device in.
-fn conditions_met(id: RuleId, rule: &Rule, circumstances: &Circumstances<'_>) -> bool {
-    match circumstances.hold(id, rule.conditions.as_ref()) {
+/// Whether a rule whose conditions are so applies to a device that it covers.
+fn applies(conditions: Truth, verdict: Verdict) -> bool {
+    match conditions {
         Truth::True => true,
+        Truth::Unknown => verdict != Verdict::Allow,
         Truth::False => false,
-        Truth::Unknown => Verdict::of(rule.target) != Some(Verdict::Allow),
     }
 }
 
