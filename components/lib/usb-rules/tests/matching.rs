@@ -1,4 +1,5 @@
 //! Which devices a rule covers.
+#![allow(clippy::unwrap_used)] // also in the helpers of tests
 
 mod common;
 

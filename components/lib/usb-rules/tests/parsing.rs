@@ -1,4 +1,5 @@
 //! What the parser takes, how it prints it, and where it says an error is.
+#![allow(clippy::unwrap_used)] // also in the helpers of tests
 
 use holdfast_usb_rules::{Document, Rule, Target};
 
