@@ -40,6 +40,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("components/lib/site", &["site"]),
+    ("components/lib/usb-rules", &["usb_descriptors", "usb_rules"]),
 ];
 
 /// What libFuzzer's runtime asks of the compiler, as cargo-fuzz gives it.
