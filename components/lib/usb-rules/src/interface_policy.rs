@@ -38,7 +38,7 @@ struct InterfaceRule {
 }
 
 /// An interface of a device as a policy sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InterfacePlace {
     /// `bConfigurationValue` of its configuration.
     pub configuration: u8,

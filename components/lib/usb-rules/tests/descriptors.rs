@@ -50,6 +50,10 @@ fn interfaces_are_read_in_their_order() {
     assert_eq!(configuration.value, 1);
     let places: Vec<_> = configuration.interfaces.iter().map(|i| (i.number, i.alternate)).collect();
     assert_eq!(places, [(0, 0), (1, 0), (1, 1)]);
+
+    let settings: Vec<_> =
+        descriptors.interfaces().into_iter().map(|(place, kinds)| (place.index, kinds)).collect();
+    assert_eq!(settings, [(0, kinds[..1].to_vec()), (1, kinds[1..].to_vec())]);
 }
 
 #[test]

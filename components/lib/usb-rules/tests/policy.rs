@@ -157,16 +157,19 @@ fn nothing_is_let_in_or_taken_away_while_the_time_is_unknown() {
     let history = History::default();
     let unknown = Circumstances { local_time: None, ..noon(&history) };
     let cases = [
-        ("allow if localtime(08:00-17:00)", "block by implicit"),
-        ("allow if !localtime(08:00-17:00)", "block by implicit"),
-        ("allow if none-of { localtime(08:00-17:00) }", "block by implicit"),
+        ("allow if localtime(08:00-17:00)", "block by implicit while the time is unknown"),
+        ("allow if !localtime(08:00-17:00)", "block by implicit while the time is unknown"),
+        (
+            "allow if none-of { localtime(08:00-17:00) }",
+            "block by implicit while the time is unknown",
+        ),
         ("allow if one-of { true localtime(08:00-17:00) }", "allow by rule 1"),
         ("allow if { false localtime(08:00-17:00) }\nallow", "allow by rule 2"),
-        ("block if localtime(22:00-06:00)\nallow", "block by rule 1"),
-        ("reject if !localtime(22:00-06:00)\nallow", "block by rule 1"),
+        ("block if localtime(22:00-06:00)\nallow", "block by rule 1 while the time is unknown"),
+        ("reject if !localtime(22:00-06:00)\nallow", "block by rule 1 while the time is unknown"),
         ("block if { false localtime(22:00-06:00) }\nallow", "allow by rule 2"),
         // Else it would have to be plugged in again once the time is known.
-        ("allow if localtime(08:00-17:00)\nreject", "block by rule 2"),
+        ("allow if localtime(08:00-17:00)\nreject", "block by rule 2 while the time is unknown"),
         ("allow if false\nreject", "reject by rule 2"),
     ];
     for (rules, decision) in cases {

@@ -5,8 +5,11 @@
 mod error;
 mod walk;
 
+use std::collections::BTreeMap;
+
 pub use error::DescriptorError;
 
+use crate::interface_policy::InterfacePlace;
 use crate::value::{DeviceId, InterfaceType};
 use walk::{Raw, Walk};
 
@@ -101,6 +104,19 @@ impl Descriptors {
     pub fn interface_types(&self) -> Vec<InterfaceType> {
         let all = self.configurations.iter().flat_map(|configuration| &configuration.interfaces);
         all.map(|interface| interface.kind).collect()
+    }
+
+    /// Each interface with the types of its alternate settings, for
+    /// [`InterfacePolicy::permits`](crate::InterfacePolicy::permits).
+    pub fn interfaces(&self) -> BTreeMap<InterfacePlace, Vec<InterfaceType>> {
+        let mut interfaces: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for configuration in &self.configurations {
+            for Interface { number, kind, .. } in &configuration.interfaces {
+                let place = InterfacePlace { configuration: configuration.value, index: *number };
+                interfaces.entry(place).or_default().push(*kind);
+            }
+        }
+        interfaces
     }
 }
 

@@ -13,6 +13,9 @@ pub struct Decision<'p> {
     pub verdict: Verdict,
     /// What says so.
     pub basis: Basis<'p>,
+    /// Whether a condition could not be judged because the time is not known: the device is to be
+    /// judged again once it is.
+    pub awaits_time: bool,
 }
 
 /// What a decision rests on.
@@ -39,10 +42,12 @@ impl<'p> Decision<'p> {
     }
 }
 
-/// As in `allow by rule 3 (label "keyboards")`, for logs.
+/// As in `allow by rule 3 (label "keyboards")` or `block by implicit while the time is unknown`,
+/// for logs.
 impl fmt::Display for Decision<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} by {}", self.verdict, self.basis)
+        write!(f, "{} by {}", self.verdict, self.basis)?;
+        if self.awaits_time { f.write_str(" while the time is unknown") } else { Ok(()) }
     }
 }
 

@@ -73,17 +73,16 @@ fn decide<'p>(
     implicit: Verdict,
     circumstances: &Circumstances<'_>,
 ) -> Decision<'p> {
-    let mut decision = Decision { verdict: implicit, basis: Basis::Implicit };
-    let mut unknown = false;
+    let mut decision = Decision { verdict: implicit, basis: Basis::Implicit, awaits_time: false };
     for (id, rule) in covering {
         let truth = circumstances.hold(id, rule.conditions.as_ref());
-        unknown |= truth == Truth::Unknown;
+        decision.awaits_time |= truth == Truth::Unknown;
         if let Some(verdict) = Verdict::of(rule.target).filter(|verdict| applies(truth, *verdict)) {
-            decision = Decision { verdict, basis: Basis::Rule { id, rule } };
+            decision = Decision { verdict, basis: Basis::Rule { id, rule }, ..decision };
             break;
         }
     }
-    if unknown && decision.verdict == Verdict::Reject {
+    if decision.awaits_time && decision.verdict == Verdict::Reject {
         decision.verdict = Verdict::Block;
     }
     decision
