@@ -44,6 +44,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
         &["audit_checkpoint", "audit_export", "audit_frames", "kernel_messages"],
     ),
     ("components/lib/site", &["site"]),
+    ("components/lib/usb-rules", &["usb_descriptors", "usb_rules"]),
 ];
 
 /// What libFuzzer's runtime asks of the compiler, as cargo-fuzz gives it.
