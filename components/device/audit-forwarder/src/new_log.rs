@@ -1,25 +1,21 @@
 //! Names of logs.
 
+use std::io;
+
 use holdfast_audit_log::Origin;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 const PREFIX: &str = "holdfast/audit/";
 
 /// A name that no other log has: 128 random bits.
-pub fn origin() -> Origin {
+pub fn origin() -> io::Result<Origin> {
     let mut id = [0; 16];
-    // The kernel's generator is up long before a disk is mounted. A name twice would be found out by
-    // the connector: then there is another.
-    if SystemRandom::new().fill(&mut id).is_err() {
-        id = crate::now::now().realtime_ns.to_be_bytes().repeat(2).try_into().unwrap_or_default();
-    }
+    SystemRandom::new().fill(&mut id).map_err(|_| io::Error::other("no random numbers"))?;
     named(&id)
 }
 
-fn named(id: &[u8; 16]) -> Origin {
-    let name = format!("{PREFIX}{}", hex::encode(id));
-    // Hexadecimal digits are within what a name may hold.
-    Origin::new(name).unwrap_or_else(|_| unreachable!("hexadecimal digits make a name"))
+fn named(id: &[u8; 16]) -> io::Result<Origin> {
+    Origin::new(format!("{PREFIX}{}", hex::encode(id))).map_err(io::Error::other)
 }
 
 /// The log's id at the connector: what its name ends with.
@@ -33,9 +29,10 @@ mod tests {
 
     #[test]
     fn names_differ_and_hold_an_id() {
-        let origins = [origin(), origin()];
+        let origins = [origin().unwrap(), origin().unwrap()];
         assert_ne!(origins[0], origins[1]);
         assert_eq!(id_of(&origins[0]).len(), 32);
-        assert_eq!(named(&[0xab; 16]).as_str(), format!("holdfast/audit/{}", "ab".repeat(16)));
+        let name = format!("holdfast/audit/{}", "ab".repeat(16));
+        assert_eq!(named(&[0xab; 16]).unwrap().as_str(), name);
     }
 }

@@ -47,6 +47,9 @@ pub enum RunError {
     /// The log's folder.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// A name for a log.
+    #[error("cannot name a log: {0}")]
+    Name(std::io::Error),
     /// What booted cannot be told apart from other boots.
     #[error("cannot read the id of this boot: {0}")]
     BootId(std::io::Error),
@@ -192,7 +195,8 @@ fn open_log(
     boot_id: &str,
 ) -> Result<(LogEngine, BootMarker), RunError> {
     let folder = Folder::new(&options.spool);
-    let (spool, opened) = Spool::open(folder, config.limits(), new_log::origin)?;
+    let fresh = new_log::origin().map_err(RunError::Name)?;
+    let (spool, opened) = Spool::open(folder, config.limits(), || fresh)?;
     if let Some(recovered) = &opened.recovered {
         let Recovered { bytes, fault } = recovered;
         tracing::warn!("{bytes} bytes at the end of the log were cut off: {fault}");

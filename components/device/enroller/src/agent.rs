@@ -56,6 +56,8 @@ pub struct Agent {
     last_request_id: String,
     /// The last attempt to enrol had the pairing code and was refused.
     code_refused: bool,
+    /// A certificate was issued since the start.
+    has_issued: bool,
     shown: Shown,
     settled: Option<oneshot::Sender<()>>,
     orders: mpsc::Receiver<Given>,
@@ -127,6 +129,7 @@ impl Agent {
             roots_asked: None,
             last_request_id: String::new(),
             code_refused: false,
+            has_issued: false,
             shown: Shown::default(),
             settled: Some(settled),
             orders,
@@ -266,6 +269,7 @@ impl Agent {
             status.certificate_expires = chain.map_or(0, Chain::not_after);
             status.next_renewal = chain.and_then(|c| c.renewal().ok()).unwrap_or(0);
             status.certificate_serial = chain.map(Chain::serial).unwrap_or_default();
+            status.certificate_is_issued = self.has_issued;
         });
     }
 

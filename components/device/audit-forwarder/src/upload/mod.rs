@@ -64,6 +64,8 @@ enum UploadError {
          and {expected} here; nothing is deleted"
     )]
     OtherRecords { sequence: u64, found: String, expected: String },
+    #[error("cannot name another log: {0}")]
+    Name(std::io::Error),
     #[error("the keeper of the log has ended")]
     Ended,
 }
@@ -175,7 +177,8 @@ impl Uploader {
             }
             if let Step::Replace(carry) = step {
                 let (done, is_done) = oneshot::channel();
-                let request = Request::Replace(new_log::origin(), carry, done);
+                let log = new_log::origin().map_err(UploadError::Name)?;
+                let request = Request::Replace(log, carry, done);
                 self.keeper.inbox().ask(request).map_err(|_| UploadError::Ended)?;
                 is_done.await.map_err(|_| UploadError::Ended)?;
                 *cursor = Cursor::default();

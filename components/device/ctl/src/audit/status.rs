@@ -15,7 +15,7 @@ const LABEL: usize = 12;
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Status {
     pub(super) log: String,
-    size: u64,
+    pub(super) size: u64,
     first: u64,
     signed: Option<u64>,
     pub(super) public_key: Option<String>,

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use holdfast_audit_log::AuditRecord;
+use holdfast_audit_log::frame::Kind;
 use holdfast_audit_log::segment::SegmentReader;
 use holdfast_audit_log::show::{Record, line};
-use holdfast_ipc::audit1::Audit1Proxy;
 use zbus::Connection;
 
 use super::pages::Pages;
+use super::status;
 use crate::{Code, Failure, cli};
 
-/// How often new records are looked for.
+/// How often it is looked whether there are new records.
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(
@@ -19,44 +21,66 @@ pub(super) async fn run(
     follow: bool,
     json: bool,
 ) -> Result<Code, Failure> {
-    // The log's end; what it was before the call to this very command.
-    let (_, end) = Audit1Proxy::new(bus).await?.export(u64::MAX).await?;
-    let mut next = end.saturating_sub(lines);
-    let mut pages = Pages::since(bus, next).await?;
+    // To ask for the state is no record, to read the log is one.
+    let (state, _) = status::ask(bus).await?;
+    let mut tail = Tail { next: state.size.saturating_sub(lines), json, unseen: 0 };
     loop {
-        let segments = pages.next().await?;
-        let is_end = segments.is_empty();
-        for segment in segments {
-            let Ok((_, records)) = SegmentReader::new(&segment.bytes) else { continue };
-            for (decoded, hash) in records.flatten() {
-                let sequence = decoded.frame.sequence;
-                // Each look is a record itself, which would be a reason for the next line.
-                let is_own = is_look(decoded.frame.payload) && sequence >= end;
-                if sequence >= next && !is_own {
-                    if json {
-                        cli::print_json(&Record::of(&decoded, hash))?;
-                    } else {
-                        cli::print(&line(&decoded.frame))?;
-                    }
-                }
-                next = next.max(sequence + 1);
-            }
+        tail.print(bus).await?;
+        if !follow {
+            return Ok(Code::Ok);
         }
-        if is_end || (!follow && next >= end) {
-            if !follow {
-                return Ok(Code::Ok);
-            }
+        // The looks of this command are no reason to look again.
+        tokio::time::sleep(LOOK).await;
+        while status::ask(bus).await?.0.size <= tail.next + tail.unseen {
             tokio::time::sleep(LOOK).await;
-        }
-        if follow {
-            pages = Pages::since(bus, next).await?;
         }
     }
 }
 
-/// Whether a record is of an export, as this command makes them.
-fn is_look(payload: &[u8]) -> bool {
+struct Tail {
+    /// Sequence number of the next record to print.
+    next: u64,
+    json: bool,
+    /// Records of this command's own looks at the log that lie behind `next`.
+    unseen: u64,
+}
+
+impl Tail {
+    /// Prints what is there from the next record on.
+    async fn print(&mut self, bus: &Connection) -> Result<(), Failure> {
+        let mut pages = Pages::since(bus, self.next).await?;
+        loop {
+            let segments = pages.next().await?;
+            self.unseen += 1;
+            if segments.is_empty() {
+                return Ok(());
+            }
+            for segment in segments {
+                let Ok((_, records)) = SegmentReader::new(&segment.bytes) else { continue };
+                for (decoded, hash) in records.flatten() {
+                    let frame = &decoded.frame;
+                    if frame.sequence < self.next {
+                        continue;
+                    }
+                    self.next = frame.sequence + 1;
+                    if frame.kind == Kind::Operation && is_own_look(frame.payload) {
+                        self.unseen = self.unseen.saturating_sub(1);
+                    } else if self.json {
+                        cli::print_json(&Record::of(&decoded, hash))?;
+                    } else {
+                        cli::print(&line(frame))?;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a record is of a look of this very process at the log.
+fn is_own_look(payload: &[u8]) -> bool {
     let text = str::from_utf8(payload).ok();
-    let record = text.and_then(|text| holdfast_audit_log::AuditRecord::from_json(text).ok());
-    record.is_some_and(|record| record.action().as_str() == "audit.export")
+    let record = text.and_then(|text| AuditRecord::from_json(text).ok());
+    record.is_some_and(|record| {
+        record.action().as_str() == "audit.export" && record.actor().pid == Some(std::process::id())
+    })
 }

@@ -131,6 +131,7 @@ impl Agent {
             self.held.pin = Some(pin);
         }
         store.put_pending_certificate(&chain)?;
+        self.has_issued = true;
         let serial = chain.serial();
         self.recorder.done(ENROL, chain.device_id(), &[serial.as_bytes()]).await;
         milestone::print(Milestone::Enrolled { device_id: chain.device_id() });

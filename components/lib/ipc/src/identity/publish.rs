@@ -87,7 +87,8 @@ impl Change {
             emitter.state_transition(self.old.state.as_str(), self.new.state.as_str()).await?;
         }
         let serial = &self.new.certificate_serial;
-        if !serial.is_empty() && *serial != self.old.certificate_serial {
+        let is_news = self.new.certificate_is_issued || !self.old.certificate_serial.is_empty();
+        if is_news && !serial.is_empty() && *serial != self.old.certificate_serial {
             emitter.certificate_renewed(serial).await?;
         }
         Ok(())

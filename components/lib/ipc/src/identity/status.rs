@@ -123,6 +123,9 @@ pub struct IdentityStatus {
     /// Serial number of the certificate, lower-case hexadecimal. No property: its change is
     /// announced by the signal `CertificateRenewed`.
     pub certificate_serial: String,
+    /// Whether the certificate was issued since the service started. One that was there before is
+    /// no news, and not announced.
+    pub certificate_is_issued: bool,
 }
 
 impl IdentityStatus {

@@ -186,7 +186,15 @@ async fn changes_are_announced_in_order_with_their_values() {
     service.status.update(|status| {
         status.state = State::Active;
         status.certificate_expires = 42;
-        status.certificate_serial = "0a".into();
+        // It was there when the service started.
+        status.certificate_serial = "09".into();
+    });
+    service.status.update(|status| status.certificate_serial = "0a".into());
+    // It was lost, and there is another.
+    service.status.update(|status| status.certificate_serial.clear());
+    service.status.update(|status| {
+        status.certificate_serial = "0b".into();
+        status.certificate_is_issued = true;
     });
 
     let mut seen = Vec::new();
@@ -197,8 +205,10 @@ async fn changes_are_announced_in_order_with_their_values() {
         seen.push(format!("{} -> {}", args.old(), args.new()));
     }
     assert_eq!(seen, ["preparing -> enrolling", "enrolling -> active"]);
-    let renewal = tokio::time::timeout(Duration::from_secs(10), renewals.next());
-    assert_eq!(renewal.await.unwrap().unwrap().args().unwrap().serial(), "0a");
+    for serial in ["0a", "0b"] {
+        let renewal = tokio::time::timeout(Duration::from_secs(10), renewals.next());
+        assert_eq!(renewal.await.unwrap().unwrap().args().unwrap().serial(), serial);
+    }
     // The proxy's cache learnt both from PropertiesChanged, which precedes the signals.
     assert_eq!(proxy.cached_state().unwrap().as_deref(), Some("active"));
     assert_eq!(proxy.certificate_expires().await.unwrap(), 42);
