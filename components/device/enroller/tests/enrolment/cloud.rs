@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use clap::Parser as _;
 use holdfast_attestation::pcr::{PhaseMeasurement, ReleaseMeasurement};
 use holdfast_cloud::ca::{Passphrases, ServerCertificate, ServerNames};
 use holdfast_cloud::cli::{Arguments, Client, run};
-use holdfast_cloud::clock::{Clock as _, ManualClock};
+use holdfast_cloud::clock::{Clock, SystemClock};
 use holdfast_cloud::data::DataFolder;
 use holdfast_cloud::est::EnrolmentRates;
 use holdfast_cloud::server::{Configuration, Server};
@@ -32,7 +33,7 @@ pub const KERNEL_PCR: [u8; 32] = [0x11; 32];
 
 pub struct Cloud {
     folder: tempfile::TempDir,
-    clock: Arc<ManualClock>,
+    clock: Arc<TravelClock>,
     addresses: [SocketAddr; 3],
     server: Option<Server>,
     future: Option<Future>,
@@ -44,8 +45,20 @@ struct Future {
     tasks: JoinSet<()>,
 }
 
+/// Runs as the machine's, some seconds ahead of it: rate limits and the device's waits agree.
+#[derive(Debug, Default)]
+struct TravelClock {
+    ahead: AtomicI64,
+}
+
+impl Clock for TravelClock {
+    fn now(&self) -> OffsetDateTime {
+        SystemClock.now() + time::Duration::seconds(self.ahead.load(Ordering::SeqCst))
+    }
+}
+
 #[derive(Debug)]
-struct CloudTime(Arc<ManualClock>);
+struct CloudTime(Arc<TravelClock>);
 
 impl TimeProvider for CloudTime {
     fn current_time(&self) -> Option<UnixTime> {
@@ -72,7 +85,7 @@ impl Cloud {
     pub async fn start() -> Self {
         let mut cloud = Self {
             folder: tempfile::tempdir().unwrap(),
-            clock: Arc::new(ManualClock::at(OffsetDateTime::now_utc())),
+            clock: Arc::default(),
             addresses: [ANYWHERE.parse().unwrap(); 3],
             server: None,
             future: None,
@@ -94,7 +107,7 @@ impl Cloud {
         if self.server.is_some() {
             self.stop().await;
         }
-        self.clock.advance(days * 86_400);
+        self.clock.ahead.fetch_add(days * 86_400, Ordering::SeqCst);
         let server = self.serve([ANYWHERE.parse().unwrap(); 3]).await;
         let app = server.app();
         let tls = DataFolder::at(&self.data()).tls();
