@@ -36,6 +36,14 @@ pub fn device(paths: &Paths) -> Result<PathBuf> {
     Ok(paths.target.join("release"))
 }
 
+/// Builds a program that only measures, an example of the audit daemon's package; its path.
+pub fn measuring(paths: &Paths, name: &str) -> Result<PathBuf> {
+    process::step(&format!("build {name}"), || {
+        cargo(paths, &["--profile", "release", "-p", "holdfast-audit", "--example", name], "")
+    })?;
+    Ok(paths.target.join("release/examples").join(name))
+}
+
 /// Builds the initrd's program, which has no libraries to load.
 pub fn init(paths: &Paths) -> Result<PathBuf> {
     process::step("build the initrd program", || {

@@ -89,7 +89,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<()> {
     if options.fast {
         return Ok(());
     }
-    image::build(paths, &image::PROFILES)?;
+    image::build(paths, &image::TESTED)?;
     let cloud = binaries::cloud(paths)?;
     eprintln!("  tests on booted devices:");
     let package = ["--package", "holdfast-tests", "--test-threads", "1"];

@@ -5,12 +5,13 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use holdfast_qemu::{Device, PowerOn, Running};
+use anyhow::{Result, bail};
+use holdfast_qemu::{Device, PowerOn};
 use holdfast_tests::timeline::{self, Moment};
 use serde::Serialize;
 use serde_json::json;
 
+use super::shell::Shell;
 use crate::device::{self, Making, Ready};
 use crate::image::Sizes;
 use crate::paths::Paths;
@@ -84,7 +85,7 @@ fn measure(device: Device, what: &str) -> Result<(Boot, Device)> {
     };
     let cpu_seconds = running.usage().cpu.total().as_secs_f64();
     thread::sleep(REST);
-    let mut shell = Shell { running: &running, number: 0 };
+    let mut shell = Shell::new(&running);
     let boot = Boot {
         timeline,
         cpu_seconds,
@@ -98,35 +99,6 @@ fn measure(device: Device, what: &str) -> Result<(Boot, Device)> {
     };
     let (device, _) = running.shut_down(Duration::from_secs(120))?;
     Ok((boot, device))
-}
-
-/// The root shell of the `test` profile.
-struct Shell<'a> {
-    running: &'a Running,
-    number: u32,
-}
-
-impl Shell<'_> {
-    /// What a command printed.
-    fn run(&mut self, command: &str) -> Result<String> {
-        self.number += 1;
-        let (begin, end) = (format!("begin-{}", self.number), format!("end-{}", self.number));
-        let console = self.running.console();
-        // The quotes keep the echoed command line from looking like its output.
-        console.send_line(&format!("echo be''gin-{0}; {command}; echo en''d-{0}", self.number))?;
-        console
-            .wait_for(&end, Duration::from_secs(180))
-            .with_context(|| format!("run `{command}` on the device"))?;
-        let lines = console.lines();
-        let text: Vec<&str> = lines
-            .iter()
-            .map(|l| l.text.trim_end())
-            .skip_while(|l| !l.ends_with(&begin))
-            .skip(1)
-            .take_while(|l| !l.ends_with(&end))
-            .collect();
-        Ok(text.join("\n"))
-    }
 }
 
 fn parse_daemons(text: &str) -> Vec<Daemon> {

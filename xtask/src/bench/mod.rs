@@ -1,8 +1,10 @@
 //! `cargo xtask bench`: the figures in `docs/measurements.md`, raw in `build/bench/`.
 
+mod audit;
 mod boot;
 mod fuzz;
 mod identity;
+mod shell;
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,6 +23,9 @@ pub enum Area {
     /// Server's processor time and memory per enrolment, handshake, connection and request, beside
     /// OpenSSL's; the device's TPM time, memory and processor time
     Identity,
+    /// The audit daemon beside auditd and laurel in one device: processor time, memory, losses; how
+    /// long a durable record takes; a start with a full spool; on this machine, records per second
+    Audit(audit::Options),
     /// Every fuzzer for some time; a finding is an error
     Fuzz(fuzz::Options),
 }
@@ -30,6 +35,7 @@ pub fn run(paths: &Paths, area: &Area) -> Result<()> {
     match area {
         Area::Boot => boot::run(paths),
         Area::Identity => identity::run(paths),
+        Area::Audit(options) => audit::run(paths, options),
         Area::Fuzz(options) => fuzz::run(paths, options),
     }
 }

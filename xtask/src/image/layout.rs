@@ -17,12 +17,25 @@ pub struct Layout {
     pub var: Var,
     /// Kernel command lines: `common` and one per profile.
     pub command_line: BTreeMap<String, Vec<String>>,
-    /// Files of the tools' tree that a profile has besides.
-    pub from_tools: BTreeMap<String, Vec<String>>,
+    /// What a profile has besides.
+    #[serde(default)]
+    pub profile: BTreeMap<String, Besides>,
     /// Modules of the initrd.
     pub initrd: Initrd,
     /// Signed PCR 11 values.
     pub measured_boot: MeasuredBoot,
+}
+
+/// What a profile has besides.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Besides {
+    /// Folders of `image/profiles/`, each put over the ones before.
+    pub trees: Vec<String>,
+    /// Files of the tools' tree.
+    pub from_tools: Vec<String>,
+    /// Programs of ours that only measure, in `/usr/bin`.
+    pub programs: Vec<String>,
 }
 
 /// EFI system partition.

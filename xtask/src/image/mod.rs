@@ -27,12 +27,14 @@ use crate::{
     stamp::{Inputs, unless_fresh},
     tools::Tools,
 };
-use layout::Layout;
+use layout::{Besides, Layout};
 use root::Root;
 use uki::PhaseValue;
 
 /// Profiles of the image.
-pub const PROFILES: [&str; 3] = ["release", "debug", "test"];
+pub const PROFILES: [&str; 4] = ["release", "debug", "test", "bench"];
+/// Those that the tests boot.
+pub const TESTED: [&str; 3] = ["release", "debug", "test"];
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Raised when an older release must never boot again (anti-rollback gate).
@@ -171,6 +173,9 @@ impl Builder<'_> {
             .path(&shared.site.public)?;
         for program in binaries::DEVICE {
             inputs = inputs.path(&self.programs.join(program.name))?;
+        }
+        for name in self.layout.profile.get(self.profile).into_iter().flat_map(|p| &p.programs) {
+            inputs = inputs.path(&binaries::measuring(self.paths, name)?)?;
         }
         unless_fresh(&image.disk, &inputs.digest(), || {
             step(&format!("assemble the {} image", self.profile), || {
@@ -336,6 +341,22 @@ impl Builder<'_> {
         ))
     }
 
+    fn put_besides(&self, root: &mut Root, besides: &Besides) -> Result<()> {
+        for tree in &besides.trees {
+            root.put_tree(&self.paths.repository.join("image/profiles").join(tree))?;
+        }
+        for path in &besides.from_tools {
+            let file = self.tools.tree().join(path);
+            let content = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+            root.put(path, content, true);
+        }
+        for name in &besides.programs {
+            let content = fs::read(binaries::measuring(self.paths, name)?)?;
+            root.put(&format!("usr/bin/{name}"), content, true);
+        }
+        Ok(())
+    }
+
     fn put_ours(
         &self,
         root: &mut Root,
@@ -345,14 +366,8 @@ impl Builder<'_> {
         site_key: &Path,
     ) -> Result<()> {
         root.put_tree(&self.paths.repository.join("rootfs-overlay"))?;
-        let profile = self.paths.repository.join("image/profiles").join(self.profile);
-        if profile.exists() {
-            root.put_tree(&profile)?;
-        }
-        for path in self.layout.from_tools.get(self.profile).into_iter().flatten() {
-            let file = self.tools.tree().join(path);
-            let content = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
-            root.put(path, content, true);
+        if let Some(besides) = self.layout.profile.get(self.profile) {
+            self.put_besides(root, besides)?;
         }
         for program in binaries::DEVICE {
             let content = fs::read(self.programs.join(program.name))?;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use holdfast_attestation::edge_id::EdgeId;
 use holdfast_audit_log::checkpoint::{AuditKey, KeyId};
 use holdfast_audit_log::frame::{Class, Kind, Timestamp};
-use holdfast_audit_log::kernel::{EventBuffer, EventId, Message, MessageType};
+use holdfast_audit_log::kernel::sample;
 use holdfast_audit_log::{Action, Actor, Appender, AuditRecord, Entry, Source, Text};
 use holdfast_cloud::ca::{Authority, Passphrases};
 use holdfast_cloud::device_audit::{
@@ -90,32 +90,7 @@ impl Log {
 /// A program that a user started, as the kernel tells it.
 fn execution(number: u64) -> (Class, Kind, Vec<u8>) {
     let serial = u32::try_from(number).unwrap();
-    let mut event = EventBuffer::new(EventId { seconds: 1_800_000_000, milliseconds: 0, serial });
-    let pid = 300 + number % 30_000;
-    let messages = [
-        (
-            MessageType::SYSCALL,
-            format!(
-                "arch=c000003e syscall=59 success=yes exit=0 a0=55d0c3a8f2b0 a1=55d0c3a8f2e0 \
-                 a2=55d0c3a90010 a3=8 items=2 ppid=1 pid={pid} auid=1000 uid=0 gid=0 euid=0 suid=0 \
-                 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=1 comm=\"ls\" exe=\"/usr/bin/ls\" \
-                 subj=unconfined key=\"hf-exec\""
-            ),
-        ),
-        (MessageType::EXECVE, format!("argc=3 a0=\"ls\" a1=\"-l\" a2=\"/var/lib/{number}\"")),
-        (MessageType::CWD, "cwd=\"/root\"".to_owned()),
-        (
-            MessageType::PATH,
-            "item=0 name=\"/usr/bin/ls\" inode=1042 dev=fe:00 mode=0100755 ouid=0 ogid=0 \
-             rdev=00:00 nametype=NORMAL cap_fp=0 cap_fi=0 cap_fe=0 cap_fver=0 cap_frootid=0"
-                .to_owned(),
-        ),
-        (MessageType::PROCTITLE, "proctitle=6C73002D6C002F7661722F6C6962".to_owned()),
-    ];
-    for (kind, text) in &messages {
-        assert!(event.push(Message { kind: *kind, text: text.as_bytes() }));
-    }
-    (Class::Execution, Kind::KernelEvent, event.event().as_payload().to_vec())
+    (Class::Execution, Kind::KernelEvent, sample::kept_execution(serial))
 }
 
 /// A call of a daemon.

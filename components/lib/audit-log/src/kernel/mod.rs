@@ -23,6 +23,8 @@ mod event;
 mod fields;
 mod message_type;
 mod prefix;
+#[cfg(feature = "samples")]
+pub mod sample;
 mod serials;
 
 pub use assembler::{Assembler, Limits, Output};
