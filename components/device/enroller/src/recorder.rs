@@ -1,7 +1,8 @@
 //! Audit records of what the device does to its own identity. What callers ask for is recorded
 //! where they are authorized.
 
-use std::collections::VecDeque;
+mod waiting;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use holdfast_ipc::AuditSink;
 use holdfast_ipc::audit::AuditError;
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
+
+pub use waiting::OpenDisk;
+use waiting::Waiting;
 
 /// A new certificate was issued and stored.
 pub const ENROL: &str = "identity.enrol";
@@ -20,8 +24,8 @@ pub const TRANSFER: &str = "identity.transfer";
 /// A root that took over from a trusted one is trusted from now on.
 pub const TRUST_ROOT: &str = "identity.trust-root";
 
-/// Records that wait for the log at most; beyond that the oldest is told in the journal alone.
-const WAITING: usize = 256;
+/// So many records of acts there was no room for, or they could not be read.
+const LOST: &str = "identity.records-lost";
 /// How often they are tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
@@ -31,59 +35,91 @@ pub struct Recorder {
     source: Source,
     sink: Arc<dyn AuditSink>,
     /// What the log did not take, in order.
-    waiting: Arc<Mutex<VecDeque<AuditRecord>>>,
+    waiting: Arc<Mutex<Waiting>>,
 }
 
 impl Recorder {
-    /// A recorder of the daemon with this short name.
-    pub fn new(daemon: &str, sink: Arc<dyn AuditSink>) -> Result<Self, Error> {
-        Ok(Self { source: Source::device(daemon)?, sink, waiting: Arc::default() })
+    /// A recorder of the daemon with this short name. What waits for the log is kept in a folder.
+    pub fn new(daemon: &str, sink: Arc<dyn AuditSink>, open: OpenDisk) -> Result<Self, Error> {
+        let waiting = Arc::new(Mutex::new(Waiting::new(open)));
+        Ok(Self { source: Source::device(daemon)?, sink, waiting })
     }
 
-    /// Hands in what the log did not take at first. Never returns.
+    /// Hands in what an earlier run left, and what the log did not take at first. Never returns.
     pub async fn run(&self) {
+        let mut was_told = false;
         loop {
-            tokio::time::sleep(TRY_AGAIN).await;
+            let mut waiting = self.waiting.lock().await;
+            if let Err(error) = waiting.load()
+                && !std::mem::replace(&mut was_told, true)
+            {
+                tracing::error!("what waits for the audit log cannot be read: {error}");
+            }
             // What is wrong was said when it began.
-            let _ = self.hand_in(&mut *self.waiting.lock().await).await;
+            let _ = self.hand_in(&mut waiting).await;
+            drop(waiting);
+            tokio::time::sleep(TRY_AGAIN).await;
         }
     }
 
-    async fn hand_in(&self, waiting: &mut VecDeque<AuditRecord>) -> Result<(), AuditError> {
-        while let Some(record) = waiting.front() {
+    async fn hand_in(&self, waiting: &mut Waiting) -> Result<(), AuditError> {
+        let result = self.hand_in_all(waiting).await;
+        save(waiting);
+        result
+    }
+
+    async fn hand_in_all(&self, waiting: &mut Waiting) -> Result<(), AuditError> {
+        while let Some(record) = waiting.first() {
             self.sink.record(record).await?;
-            waiting.pop_front();
+            waiting.pop();
+        }
+        let lost = waiting.lost();
+        if lost > 0
+            && let Some(record) = self.record(LOST, &lost.to_string(), &[])
+        {
+            self.sink.record(&record).await?;
+            waiting.told(lost);
         }
         Ok(())
     }
 
-    /// Records an act that was done. There is nobody to refuse it to: a record that the log does not
-    /// take waits until it does.
-    pub async fn done(&self, action: &'static str, target: &str, arguments: &[&[u8]]) {
-        let record = match Action::new(action) {
-            Ok(action) => AuditRecord::new(
-                OffsetDateTime::now_utc(),
-                self.source.clone(),
-                Actor::system(),
-                action,
-                Text::lossy(target),
-            )
-            .with_arguments(arguments),
+    fn record(
+        &self,
+        action: &'static str,
+        target: &str,
+        arguments: &[&[u8]],
+    ) -> Option<AuditRecord> {
+        let (now, source) = (OffsetDateTime::now_utc(), self.source.clone());
+        match Action::new(action) {
+            Ok(action) => Some(
+                AuditRecord::new(now, source, Actor::system(), action, Text::lossy(target))
+                    .with_arguments(arguments),
+            ),
             Err(error) => {
                 tracing::error!("{action}: {error}");
-                return;
+                None
             }
-        };
+        }
+    }
+
+    /// Records an act that was done. There is nobody to refuse it to: a record that the log does not
+    /// take waits until it does, on disk.
+    pub async fn done(&self, action: &'static str, target: &str, arguments: &[&[u8]]) {
+        let Some(record) = self.record(action, target, arguments) else { return };
         let mut waiting = self.waiting.lock().await;
-        waiting.push_back(record);
+        if !waiting.push(record) {
+            tracing::error!("too much waits for the audit log: {action} is only counted there");
+        }
+        save(&mut waiting);
         if let Err(error) = self.hand_in(&mut waiting).await {
             tracing::error!("{error}; it is tried again");
         }
-        if waiting.len() > WAITING
-            && let Some(lost) = waiting.pop_front()
-        {
-            tracing::error!("a record of {} is not in the audit log", lost.action());
-        }
+    }
+}
+
+fn save(waiting: &mut Waiting) {
+    if let Err(error) = waiting.save() {
+        tracing::error!("what waits for the audit log is not on disk: {error}");
     }
 }
 
@@ -95,6 +131,7 @@ mod tests {
     use holdfast_ipc::audit::Recorded;
 
     use super::*;
+    use crate::disk::simulated::{SimulatedDisk, Unsynced};
 
     #[derive(Default)]
     struct Memory {
@@ -113,10 +150,17 @@ mod tests {
         }
     }
 
+    fn on(disk: &SimulatedDisk, sink: &Arc<Memory>) -> Recorder {
+        let disk = disk.clone();
+        let open: OpenDisk = Box::new(move || Ok(Box::new(disk.clone())));
+        Recorder::new("enroller", sink.clone(), open).unwrap()
+    }
+
     #[tokio::test]
     async fn acts_are_recorded_in_order_even_if_the_log_is_not_there_at_first() {
         let sink = Arc::new(Memory::default());
-        let recorder = Recorder::new("enroller", sink.clone()).unwrap();
+        let disk = SimulatedDisk::default();
+        let recorder = on(&disk, &sink);
         sink.is_full.store(true, Ordering::Relaxed);
         recorder.done(ENROL, "some-device", &[b"01"]).await;
         sink.is_full.store(false, Ordering::Relaxed);
@@ -138,5 +182,37 @@ mod tests {
         let all = sink.records.lock().unwrap().clone();
         assert_eq!(all[..2], both);
         assert_eq!(all[2..], ["device:enroller identity.transfer some-device"], "once");
+    }
+
+    #[tokio::test]
+    async fn an_act_whose_record_the_log_did_not_take_is_recorded_after_a_crash() {
+        let (disk, sink) = (SimulatedDisk::default(), Arc::new(Memory::default()));
+        sink.is_full.store(true, Ordering::Relaxed);
+        on(&disk, &sink).done(ENROL, "some-device", &[b"01"]).await;
+        let disk = disk.after_cut(Unsynced::Lost);
+        sink.is_full.store(false, Ordering::Relaxed);
+        on(&disk, &sink).done(ACTIVATE, "some-device", &[b"01"]).await;
+        let both = [
+            "device:enroller identity.enrol some-device",
+            "device:enroller identity.activate some-device",
+        ];
+        assert_eq!(*sink.records.lock().unwrap(), both);
+        on(&disk.after_cut(Unsynced::Lost), &sink).done(TRANSFER, "away", &[]).await;
+        assert_eq!(sink.records.lock().unwrap().len(), 3, "each once");
+    }
+
+    #[tokio::test]
+    async fn how_many_records_there_was_no_room_for_is_recorded() {
+        let (disk, sink) = (SimulatedDisk::default(), Arc::new(Memory::default()));
+        sink.is_full.store(true, Ordering::Relaxed);
+        let recorder = on(&disk, &sink);
+        for _ in 0..waiting::MOST + 2 {
+            recorder.done(ENROL, "some-device", &[]).await;
+        }
+        sink.is_full.store(false, Ordering::Relaxed);
+        recorder.hand_in(&mut *recorder.waiting.lock().await).await.unwrap();
+        let records = sink.records.lock().unwrap().clone();
+        assert_eq!(records.len(), waiting::MOST + 1);
+        assert_eq!(records.last().unwrap(), "device:enroller identity.records-lost 2");
     }
 }

@@ -22,7 +22,7 @@ use crate::est;
 use crate::keyring::Keyring;
 use crate::options::{AuditPlace, Options, Release};
 use crate::order::Orders;
-use crate::recorder::Recorder;
+use crate::recorder::{OpenDisk, Recorder};
 use crate::recovery::HandOver;
 use crate::retry::SystemJitter;
 use crate::service::{BootPolicyFiles, Service};
@@ -77,7 +77,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         AuditPlace::Journal => Arc::new(journal),
     };
     let unnamed = |error: holdfast_audit_log::Error| RunError::Audit(error.to_string());
-    let recorder = Recorder::new(DAEMON, Arc::clone(&sink)).map_err(unnamed)?;
+    let recorder = Recorder::new(DAEMON, Arc::clone(&sink), open_disk(options.state.clone()));
+    let recorder = recorder.map_err(unnamed)?;
     let guard = Guard::new(DAEMON, groups, sink).map_err(unnamed)?;
     let tpm = TpmOwner::start(options.tcti.clone()).map_err(RunError::Thread)?;
     let (orders, given) = Orders::new();
@@ -128,6 +129,11 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     manager::stopping();
     tpm.close().await;
     Ok(())
+}
+
+/// Opens the folder for what waits for the log.
+fn open_disk(path: PathBuf) -> OpenDisk {
+    Box::new(move || Ok(Box::new(Folder::open(&path)?)))
 }
 
 /// Opens the store in a folder.

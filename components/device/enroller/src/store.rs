@@ -10,6 +10,7 @@
 //! pin.json      tenant, trust anchors and TPM of the first enrolment
 //! last-seen     latest time that an authenticated server told
 //! roots.json    roots that took over from the site's anchors, with the signatures that say so
+//! records.json  what was done and waits for the audit log (`recorder::waiting`)
 //! ```
 //!
 //! Every file is written whole: temporary file, fsync, rename, fsync of the folder. A promotion
