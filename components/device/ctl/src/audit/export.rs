@@ -5,7 +5,6 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use holdfast_audit_log::export::{Exporter, Selection};
-use holdfast_audit_log::segment::SegmentReader;
 use serde::Serialize;
 use zbus::Connection;
 
@@ -17,17 +16,18 @@ pub(super) async fn text(bus: &Connection, since: u64, json: bool) -> Result<Cod
     let selection = Selection { sequences: since..=u64::MAX, ..Selection::default() };
     let mut exporter = Exporter::new(selection, None);
     let mut pages = Pages::since(bus, since).await?;
+    let mut is_whole = true;
     loop {
         let segments = pages.next().await?;
         if segments.is_empty() {
             break;
         }
         for segment in segments {
-            let Ok((_, records)) = SegmentReader::new(&segment.bytes) else { continue };
             let mut text = Vec::new();
-            for (decoded, _) in records.flatten() {
+            is_whole &= segment.each(|decoded, _| {
                 exporter.record(&decoded.frame, &mut text);
-            }
+                Ok(())
+            })?;
             let mut out = std::io::stdout().lock();
             out.write_all(&text).and_then(|()| out.flush()).map_err(|error| {
                 Failure::new(Code::Failed, format!("standard output cannot be written: {error}"))
@@ -39,7 +39,7 @@ pub(super) async fn text(bus: &Connection, since: u64, json: bool) -> Result<Cod
         let text = serde_json::to_string(&tally).unwrap_or_default();
         let _ = writeln!(std::io::stderr(), "{text}");
     }
-    Ok(Code::Ok)
+    Ok(if is_whole { Code::Ok } else { Code::Failed })
 }
 
 #[derive(Serialize)]

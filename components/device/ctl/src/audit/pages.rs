@@ -1,9 +1,11 @@
 //! Segments as the audit daemon hands them over.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 
+use holdfast_audit_log::Hash;
+use holdfast_audit_log::frame::Decoded;
 use holdfast_audit_log::segment::SegmentReader;
 use holdfast_ipc::audit1::Audit1Proxy;
 use zbus::Connection;
@@ -25,6 +27,30 @@ impl Segment {
     /// Its file's name, as in the spool.
     pub(crate) fn name(&self) -> String {
         format!("{:020}.log", self.first)
+    }
+
+    /// Does something with each record. What cannot be read is told on standard error; whether there
+    /// was nothing of that kind.
+    pub(crate) fn each(
+        &self,
+        mut act: impl FnMut(&Decoded<'_>, Hash) -> Result<(), Failure>,
+    ) -> Result<bool, Failure> {
+        let (_, records) = SegmentReader::new(&self.bytes).map_err(|error| unreadable(&error))?;
+        for record in records {
+            match record {
+                Ok((decoded, hash)) => act(&decoded, hash)?,
+                Err(fault) => {
+                    // Standard error that cannot be written to is no reason to end.
+                    let _ = writeln!(
+                        std::io::stderr(),
+                        "{}: {fault}; it and what follows in this segment is left out",
+                        self.name()
+                    );
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -55,14 +81,15 @@ impl<'b> Pages<'b> {
     }
 }
 
+fn unreadable(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Code::Failed, format!("a segment of the log cannot be read: {error}"))
+        .advise("`holdfast audit verify` says which.")
+}
+
 fn read(file: OwnedFd) -> Result<Segment, Failure> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::new(Code::Failed, format!("a segment of the log cannot be read: {error}"))
-            .advise("`holdfast audit verify` says which.")
-    };
     let mut bytes = Vec::new();
-    File::from(file).take(LONGEST).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
-    let (header, reader) = SegmentReader::new(&bytes).map_err(|error| failed(&error))?;
+    File::from(file).take(LONGEST).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    let (header, reader) = SegmentReader::new(&bytes).map_err(|error| unreadable(&error))?;
     let first = header.first_sequence();
     // The last segment is being written to: half a record at its end is none yet.
     let extent = reader.extent();

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use holdfast_audit_log::AuditRecord;
-use holdfast_audit_log::frame::Kind;
-use holdfast_audit_log::segment::SegmentReader;
+use holdfast_audit_log::frame::{Decoded, Kind};
 use holdfast_audit_log::show::{Record, line};
+use holdfast_audit_log::{AuditRecord, Hash};
 use zbus::Connection;
 
 use super::pages::Pages;
@@ -23,11 +22,11 @@ pub(super) async fn run(
 ) -> Result<Code, Failure> {
     // To ask for the state is no record, to read the log is one.
     let (state, _) = status::ask(bus).await?;
-    let mut tail = Tail { next: state.size.saturating_sub(lines), json, unseen: 0 };
+    let mut tail = Tail { next: state.size.saturating_sub(lines), json, unseen: 0, is_whole: true };
     loop {
         tail.print(bus).await?;
         if !follow {
-            return Ok(Code::Ok);
+            return Ok(if tail.is_whole { Code::Ok } else { Code::Failed });
         }
         // The looks of this command are no reason to look again.
         tokio::time::sleep(LOOK).await;
@@ -43,6 +42,8 @@ struct Tail {
     json: bool,
     /// Records of this command's own looks at the log that lie behind `next`.
     unseen: u64,
+    /// Every record could be read.
+    is_whole: bool,
 }
 
 impl Tail {
@@ -56,22 +57,25 @@ impl Tail {
                 return Ok(());
             }
             for segment in segments {
-                let Ok((_, records)) = SegmentReader::new(&segment.bytes) else { continue };
-                for (decoded, hash) in records.flatten() {
-                    let frame = &decoded.frame;
-                    if frame.sequence < self.next {
-                        continue;
-                    }
-                    self.next = frame.sequence + 1;
-                    if frame.kind == Kind::Operation && is_own_look(frame.payload) {
-                        self.unseen = self.unseen.saturating_sub(1);
-                    } else if self.json {
-                        cli::print_json(&Record::of(&decoded, hash))?;
-                    } else {
-                        cli::print(&line(frame))?;
-                    }
-                }
+                let is_whole = segment.each(|decoded, hash| self.record(decoded, hash))?;
+                self.is_whole &= is_whole;
             }
+        }
+    }
+
+    fn record(&mut self, decoded: &Decoded<'_>, hash: Hash) -> Result<(), Failure> {
+        let frame = &decoded.frame;
+        if frame.sequence < self.next {
+            return Ok(());
+        }
+        self.next = frame.sequence + 1;
+        if frame.kind == Kind::Operation && is_own_look(frame.payload) {
+            self.unseen = self.unseen.saturating_sub(1);
+            Ok(())
+        } else if self.json {
+            cli::print_json(&Record::of(decoded, hash))
+        } else {
+            cli::print(&line(frame))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -211,6 +212,18 @@ async fn what_happened_before_enrolment_reaches_the_connector_signed() {
     let (code, text) = holdfast(&device, &["export", "--segments", folder.to_str().unwrap()]);
     assert!(code == 0 && text.contains("1 segments"), "{text}");
     assert!(folder.join("00000000000000000000.log").exists());
+
+    // What cannot be read is told, and not left out in silence.
+    let segment = device.path("audit").join("00000000000000000000.log");
+    let middle = fs::metadata(&segment).unwrap().len() / 2;
+    let file = fs::File::options().read(true).write(true).open(&segment).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, middle).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], middle).unwrap();
+    for command in ["export", "tail"] {
+        let (code, text) = holdfast(&device, &[command]);
+        assert!(code == 1 && text.contains("is left out"), "{command} {code}: {text}");
+    }
     enroller.stop();
     audit.stop();
 }
