@@ -52,28 +52,31 @@ impl<'a> Shell<'a> {
 
     fn ask(&mut self, command: &str) -> Result<(String, String)> {
         self.number += 1;
-        let (begin, end) = (format!("begin-{}", self.number), format!("end-{}=", self.number));
+        let (begin, end) = (format!("begin-{}", self.number), format!(" end-{}.", self.number));
         let console = self.running.console();
-        // The quotes keep the echoed command line from looking like its output.
-        console
-            .send_line(&format!("echo be''gin-{0}; {command}; echo en''d-{0}=$?.", self.number))?;
+        // The quotes keep the echoed command line from looking like its output. What a command
+        // printed last may have no end of line.
+        console.send_line(&format!(
+            "echo be''gin-{0}; {command}; echo \"|$? en\"d-{0}.",
+            self.number
+        ))?;
         console
             .wait_for(&end, PATIENCE)
             .with_context(|| format!("run `{command}` on the device"))?;
         let lines = console.lines();
         let said = lines.iter().map(|line| line.text.trim_end());
-        let mut said = said.skip_while(|line| !line.ends_with(&begin)).skip(1);
-        let (mut text, mut code) = (Vec::new(), String::new());
-        for line in said.by_ref() {
-            if let Some((before, after)) = line.split_once(&end) {
-                if !before.is_empty() {
-                    text.push(before);
-                }
-                after.trim_end_matches('.').clone_into(&mut code);
-                break;
+        let mut text = Vec::new();
+        for line in said.skip_while(|line| !line.ends_with(&begin)).skip(1) {
+            let Some((before, code)) = line.strip_suffix(&end).and_then(|l| l.rsplit_once('|'))
+            else {
+                text.push(line);
+                continue;
+            };
+            if !before.is_empty() {
+                text.push(before);
             }
-            text.push(line);
+            return Ok((text.join("\n"), code.to_owned()));
         }
-        Ok((text.join("\n"), code))
+        bail!("what `{command}` printed on the device cannot be told from the rest")
     }
 }

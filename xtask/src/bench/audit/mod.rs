@@ -25,11 +25,14 @@ pub struct Options {
     /// Only on this machine, without a device
     #[arg(long)]
     host_only: bool,
+    /// Only on a device
+    #[arg(long, conflicts_with = "host_only")]
+    device_only: bool,
 }
 
 /// Measures.
 pub fn run(paths: &Paths, options: &Options) -> Result<()> {
-    let host = host::run(paths)?;
+    let host = if options.device_only { None } else { Some(host::run(paths)?) };
     let guest = if options.host_only { None } else { Some(guest::run(paths, options)?) };
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let document = json!({
@@ -41,7 +44,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<()> {
         "host": host,
     });
     let raw = super::write_raw(paths, "audit.json", &document)?;
-    print!("{}", report::text(guest.as_ref(), &host));
+    print!("{}", report::text(guest.as_ref(), host.as_ref()));
     println!("\nRaw figures: {}", raw.display());
     Ok(())
 }
