@@ -279,10 +279,12 @@ impl Thread {
     /// Writes what waits, and tells who waited. Whether it is on disk.
     fn commit(&mut self, engine: &mut LogEngine) -> bool {
         let (answers, result) = engine.commit();
+        self.write_error = result.err().map(|error| error.to_string());
+        // Whoever has his answer finds his record in the state that is asked for next.
+        self.publish(engine);
         for (who, kept) in answers {
             let _ = who.send(kept);
         }
-        self.write_error = result.err().map(|error| error.to_string());
         if let Some(error) = &self.write_error {
             let now = boottime_ns();
             if self.told.is_none_or(|told| now.saturating_sub(told) >= TELL_EVERY_NS) {
