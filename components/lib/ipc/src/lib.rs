@@ -21,6 +21,7 @@ pub mod identity;
 mod name;
 pub mod process;
 pub mod role;
+pub mod usb;
 
 pub use allow_list::IdentityPolicy;
 pub use audience::Audience;
