@@ -1,6 +1,6 @@
 //! From what happens on the ports to the signals that tell it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use holdfast_usb_rules::Verdict;
 use zbus::{Connection, object_server::SignalEmitter};
@@ -98,7 +98,7 @@ const fn presence_number(presence: Presence) -> u32 {
     }
 }
 
-fn attributes(device: &DeviceFacts) -> HashMap<&str, String> {
+fn attributes(device: &DeviceFacts) -> BTreeMap<&str, String> {
     device.attributes.iter().map(|(name, value)| (*name, sendable(value))).collect()
 }
 

@@ -1,7 +1,7 @@
 //! USBGuard's face, to the letter, so that its clients work unchanged. Roles stand in the place of
 //! its polkit actions.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use holdfast_usb_rules::{RuleId, Verdict};
 use zbus::{Connection, interface, message::Header, object_server::SignalEmitter};
@@ -181,7 +181,7 @@ impl<B: UsbBackend> UsbguardDevices<B> {
         event: u32,
         target: u32,
         device_rule: &str,
-        attributes: HashMap<&str, String>,
+        attributes: BTreeMap<&str, String>,
     ) -> zbus::Result<()>;
 
     #[zbus(signal)]
@@ -192,7 +192,7 @@ impl<B: UsbBackend> UsbguardDevices<B> {
         target_new: u32,
         device_rule: &str,
         rule_id: u32,
-        attributes: HashMap<&str, String>,
+        attributes: BTreeMap<&str, String>,
     ) -> zbus::Result<()>;
 
     #[zbus(signal)]
@@ -202,6 +202,6 @@ impl<B: UsbBackend> UsbguardDevices<B> {
         target_new: u32,
         device_rule: &str,
         rule_id: u32,
-        attributes: HashMap<&str, String>,
+        attributes: BTreeMap<&str, String>,
     ) -> zbus::Result<()>;
 }

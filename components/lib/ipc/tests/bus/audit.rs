@@ -1,6 +1,5 @@
 //! `org.holdfast.Audit1`: who may what, and what is recorded of it.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use holdfast_audit_log::AuditRecord;
@@ -12,7 +11,7 @@ use zbus::Connection;
 
 use super::client::{Cast, Who, call_service, can_be_others};
 use super::identity::OPEN;
-use super::introspection::element_of;
+use super::introspection::{Described, assert_as_committed};
 use super::private_bus::PrivateBus;
 use super::service::Log;
 
@@ -54,14 +53,13 @@ async fn start(bus: &PrivateBus) -> (Connection, Memory, Arc<Log>) {
 async fn introspection_equals_the_committed_audit_interface() {
     let bus = PrivateBus::start(OPEN);
     let (_connection, ..) = start(&bus).await;
-    let introspectable = Some("org.freedesktop.DBus.Introspectable");
-    let client = bus.connect().await;
-    let reply = client.call_method(Some(BUS_NAME), OBJECT_PATH, introspectable, "Introspect", &());
-    let introspected: String = reply.await.unwrap().body().deserialize().unwrap();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../rootfs-overlay/usr/share/dbus-1/interfaces/org.holdfast.Audit1.xml");
-    let committed = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(element_of(&introspected, INTERFACE), element_of(&committed, INTERFACE));
+    let described = Described {
+        bus_name: BUS_NAME,
+        path: OBJECT_PATH,
+        interface: INTERFACE,
+        file: "org.holdfast.Audit1.xml",
+    };
+    assert_as_committed(&bus.connect().await, &described).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! A foreign client: gdbus, as any user.
 
-use std::{os::unix::process::CommandExt, process::Command};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output};
 
 use holdfast_ipc::RoleGroups;
 
@@ -92,17 +93,38 @@ pub fn call_service(
     method: &str,
     arguments: &[&str],
 ) -> Result<String, String> {
-    let output = Command::new("gdbus")
-        .args(["call", "--address", &bus.address, "--dest", &format!("org.holdfast.{service}")])
-        .args(["--object-path", &format!("/org/holdfast/{service}"), "--method", method])
+    let (name, path) = (format!("org.holdfast.{service}"), format!("/org/holdfast/{service}"));
+    call_object(bus, who, Object { name: &name, path: &path }, method, arguments)
+}
+
+/// Where an object is.
+#[derive(Clone, Copy, Debug)]
+pub struct Object<'a> {
+    pub name: &'a str,
+    pub path: &'a str,
+}
+
+/// Calls any method of any object, by its full name.
+pub fn call_object(
+    bus: &PrivateBus,
+    who: Who,
+    object: Object<'_>,
+    method: &str,
+    arguments: &[&str],
+) -> Result<String, String> {
+    let mut gdbus = Command::new("gdbus");
+    gdbus
+        .args(["call", "--address", &bus.address, "--dest", object.name])
+        .args(["--object-path", object.path, "--method", method])
         .args(arguments)
         .uid(who.uid)
-        .gid(who.gid)
-        .output()
-        .expect("gdbus is needed: install the package libglib2.0-bin");
-    if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
-    }
+        .gid(who.gid);
+    printed(&gdbus.output().expect("gdbus is needed: install the package libglib2.0-bin"))
+}
+
+/// What a client printed, or what it complained of.
+pub fn printed(output: &Output) -> Result<String, String> {
+    let bytes = if output.status.success() { &output.stdout } else { &output.stderr };
+    let text = String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text) } else { Err(text) }
 }

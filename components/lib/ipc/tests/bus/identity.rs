@@ -1,16 +1,16 @@
 //! Calls, their refusals and their records; properties and signals.
 
-use std::{path::Path, sync::atomic::Ordering, time::Duration};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use futures_util::StreamExt;
 use holdfast_ipc::{
     CallError, ErrorKind,
-    identity::{INTERFACE, Identity1Proxy, State},
+    identity::{INTERFACE, Identity1Proxy, OBJECT_PATH, State},
 };
 
 use super::{
     client::{Cast, Who, call, can_be_others},
-    introspection::element_of,
+    introspection::{Described, assert_as_committed},
     private_bus::PrivateBus,
     service::Service,
 };
@@ -30,22 +30,13 @@ fn bytes(list: &str) -> String {
 async fn introspection_equals_the_committed_interface() {
     let bus = PrivateBus::start(OPEN);
     let service = Service::start(&bus).await;
-    let client = bus.connect().await;
-    let reply = client
-        .call_method(
-            service.connection.unique_name(),
-            "/org/holdfast/Identity1",
-            Some("org.freedesktop.DBus.Introspectable"),
-            "Introspect",
-            &(),
-        )
-        .await
-        .unwrap();
-    let introspected: String = reply.body().deserialize().unwrap();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../rootfs-overlay/usr/share/dbus-1/interfaces/org.holdfast.Identity1.xml");
-    let committed = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(element_of(&introspected, INTERFACE), element_of(&committed, INTERFACE));
+    let described = Described {
+        bus_name: service.connection.unique_name().unwrap(),
+        path: OBJECT_PATH,
+        interface: INTERFACE,
+        file: "org.holdfast.Identity1.xml",
+    };
+    assert_as_committed(&bus.connect().await, &described).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

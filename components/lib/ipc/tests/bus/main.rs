@@ -10,3 +10,4 @@ mod introspection;
 mod policy;
 mod private_bus;
 mod service;
+mod usb;
