@@ -7,7 +7,7 @@ use clap::{ColorChoice, Parser, Subcommand};
 use crate::{
     Code, Failure, audit, bus, checks, identity,
     renew::{self, Proof},
-    seal, status, token,
+    seal, status, token, usb,
 };
 
 const EXIT_CODES: &str = "\
@@ -16,11 +16,12 @@ Exit codes:
   1  failed; for check: at least one check failed
   2  the command line is wrong
   3  refused: you may not do this, or this device cannot open the file
-  4  the identity service or the system bus cannot be reached
+  4  the service that is asked or the system bus cannot be reached
 
-Reading needs the group holdfast-viewer, token holdfast-admin, everything else holdfast-operator.";
+Reading needs the group holdfast-viewer; token, and what changes the USB policy for good, \
+holdfast-admin; everything else holdfast-operator.";
 
-/// Shows, checks and uses the identity of this Holdfast device.
+/// Speaks with the services of this Holdfast device: identity, audit log, USB.
 #[derive(Debug, Parser)]
 #[command(name = "holdfast", version, color = ColorChoice::Never, after_help = EXIT_CODES)]
 #[command(arg_required_else_help = true)]
@@ -77,6 +78,12 @@ enum Verb {
         #[command(subcommand)]
         verb: audit::Verb,
     },
+    /// Shows the USB devices and ports, says why one is blocked, and lets in what is wanted.
+    #[command(after_help = format!("{}\n\n{EXIT_CODES}", usb::EXAMPLES))]
+    Usb {
+        #[command(subcommand)]
+        verb: usb::Verb,
+    },
     /// Encrypts a file so that only you, on this device and in a boot state that its maker signed,
     /// can open it.
     #[command(after_help = EXIT_CODES)]
@@ -120,6 +127,7 @@ pub async fn run(cli: Cli) -> Result<Code, Failure> {
         Verb::Token { audience } => token::show(&bus::connect().await?, &audience, json).await,
         Verb::Check { ids } => checks::run(&ids, json).await,
         Verb::Audit { verb } => audit::run(verb, json).await,
+        Verb::Usb { verb } => usb::run(verb, json).await,
         Verb::Seal { file, output, force } => {
             let job = seal::Job::sealing(file, output, force);
             seal::seal(&bus::connect().await?, &job, json).await

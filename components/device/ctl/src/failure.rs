@@ -2,7 +2,9 @@
 
 use std::{fmt, process::ExitCode};
 
-use holdfast_ipc::{CallError, ErrorKind};
+use holdfast_ipc::CallError;
+
+use crate::service::Service;
 
 /// Exit codes; part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,36 +63,7 @@ impl fmt::Display for Failure {
 
 impl From<zbus::Error> for Failure {
     fn from(error: zbus::Error) -> Self {
-        if let Some(answer) = CallError::from_reply(&error) {
-            return answer.into();
-        }
-        match error {
-            zbus::Error::Connection(..)
-            | zbus::Error::InputOutput(_)
-            | zbus::Error::Handshake(_) => {
-                Self::new(Code::Unreachable, format!("the system bus cannot be reached: {error}"))
-                    .advise("Is this a Holdfast device, and has it started up?")
-            }
-            zbus::Error::FDO(ref reply)
-                if matches!(
-                    **reply,
-                    zbus::fdo::Error::ServiceUnknown(_)
-                        | zbus::fdo::Error::NameHasNoOwner(_)
-                        | zbus::fdo::Error::NoReply(_)
-                        | zbus::fdo::Error::TimedOut(_)
-                        | zbus::fdo::Error::Timeout(_)
-                ) =>
-            {
-                Self::new(
-                    Code::Unreachable,
-                    format!("the identity service does not answer: {error}"),
-                )
-                .advise(
-                    "Look at it: systemctl status holdfast-enroll; journalctl -u holdfast-enroll",
-                )
-            }
-            error => Self::new(Code::Failed, error.to_string()),
-        }
+        Service::IDENTITY.failure(error)
     }
 }
 
@@ -105,23 +78,7 @@ impl From<zbus::fdo::Error> for Failure {
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
-        let failure = |code| Self::new(code, error.message.clone());
-        match error.kind {
-            ErrorKind::AccessDenied => failure(Code::Refused).advise(
-                "Reading needs group holdfast-viewer, token holdfast-admin, everything else \
-                 holdfast-operator; group membership counts from the next login.",
-            ),
-            ErrorKind::NotOurs => failure(Code::Refused),
-            ErrorKind::NotReady => {
-                failure(Code::Failed).advise("`holdfast status` says how far the device is.")
-            }
-            ErrorKind::Tpm => {
-                failure(Code::Failed).advise("`holdfast check tpm` says more about the TPM.")
-            }
-            ErrorKind::InvalidArgs | ErrorKind::AuditUnavailable | ErrorKind::Failed => {
-                failure(Code::Failed)
-            }
-        }
+        Service::IDENTITY.answered(error)
     }
 }
 
@@ -129,6 +86,7 @@ impl From<CallError> for Failure {
 mod tests {
     use std::{io, sync::Arc};
 
+    use holdfast_ipc::ErrorKind;
     use zbus::fdo;
 
     use super::*;
@@ -146,6 +104,17 @@ mod tests {
         for (kind, code) in table {
             assert_eq!(Failure::from(CallError::new(kind, "x")).code, code, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn the_service_that_was_asked_is_named() {
+        let unknown = fdo::Error::ServiceUnknown("x".into());
+        let failure = Service::USB.failure(zbus::Error::FDO(Box::new(unknown)));
+        assert!(failure.text.starts_with("the USB service does not answer"), "{failure}");
+        assert!(failure.advice.unwrap().contains("systemctl status holdfast-usb;"));
+        let refused = Service::USB.answered(CallError::new(ErrorKind::AccessDenied, "no"));
+        assert_eq!(refused.code, Code::Refused);
+        assert!(refused.advice.unwrap().contains("--permanent holdfast-admin"));
     }
 
     #[test]

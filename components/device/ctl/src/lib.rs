@@ -10,10 +10,12 @@ mod failure;
 mod identity;
 mod renew;
 pub mod seal;
+mod service;
 mod snapshot;
 pub mod status;
 mod text;
 mod token;
+mod usb;
 
 pub use cli::{Cli, run};
 pub use failure::{Code, Failure};

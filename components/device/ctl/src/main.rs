@@ -1,4 +1,4 @@
-//! `holdfast`: shows, checks and uses the identity of this device. Speaks only D-Bus.
+//! `holdfast`: speaks with the services of this device. Knows nothing but D-Bus.
 
 use std::{io::Write, process::ExitCode};
 

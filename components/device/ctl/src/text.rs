@@ -4,10 +4,43 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 const COLUMNS: usize = 80;
 
-/// Replaces control characters: parts of these texts come from outside, and a console must not
-/// be steered by them.
+/// Replaces control characters and direction marks: parts of these texts come from outside, and a
+/// console must not be steered by them.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect()
+    text.chars().map(|c| if steers(c) && c != '\n' { '?' } else { c }).collect()
+}
+
+/// Whether a terminal does something with a character besides showing it.
+fn steers(c: char) -> bool {
+    let rearranges = matches!(c,
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}');
+    c.is_control() || rearranges
+}
+
+/// Rows under their headings, two blanks between the columns. Cells are lines.
+pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    let clean = |cell: &str| printable(cell).replace('\n', "?");
+    let rows = rows.iter().map(|row| row.each_ref().map(|cell| clean(cell)));
+    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
+    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or_default());
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The beginning of a text where it is longer than this many characters.
+pub(crate) fn shortened(text: &str, longest: usize) -> String {
+    if text.chars().count() <= longest {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(longest.saturating_sub(3)).collect();
+    format!("{start}...")
 }
 
 /// A labelled text, broken at spaces, its further lines under the first.
@@ -65,6 +98,27 @@ mod tests {
     #[test]
     fn a_console_is_not_steered() {
         assert_eq!(printable("a\u{1b}[2Jb\tc\nd"), "a?[2Jb?c\nd");
+    }
+
+    #[test]
+    fn nothing_is_rearranged() {
+        assert_eq!(printable("a\u{202e}b\u{2066}\u{200b}\u{fc}"), "a?b??\u{fc}");
+    }
+
+    #[test]
+    fn a_table_keeps_its_columns() {
+        let row = |name: &str, target: &str| [name.to_owned(), target.to_owned()];
+        assert_eq!(
+            table(["NAME", "TARGET"], &[row("a\nb\u{1b}[2J", "allow"), row("", ""), row("x", "y")]),
+            "NAME     TARGET\na?b?[2J  allow\n\nx        y"
+        );
+        assert_eq!(table::<1>(["NAME"], &[]), "NAME");
+    }
+
+    #[test]
+    fn a_long_text_is_cut() {
+        assert_eq!(shortened("abcdef", 6), "abcdef");
+        assert_eq!(shortened("abcdefg", 6), "abc...");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use holdfast_audit_log::segment::SegmentReader;
 use holdfast_ipc::audit1::Audit1Proxy;
 use zbus::Connection;
 
+use crate::service::Service;
 use crate::{Code, Failure};
 
 /// A segment has 1 MiB; the last record may go beyond.
@@ -71,7 +72,8 @@ impl<'b> Pages<'b> {
     /// The next segments; none where the log ends. Each look at the log adds a record to it, so that
     /// its last segment would come again and again: it comes once.
     pub(crate) async fn next(&mut self) -> Result<Vec<Segment>, Failure> {
-        let (files, next) = self.proxy.export(self.next).await?;
+        let answer = self.proxy.export(self.next).await;
+        let (files, next) = answer.map_err(|error| Service::AUDIT.failure(error))?;
         self.next = next;
         let segments = files.into_iter().map(|file| read(OwnedFd::from(file)));
         let mut segments = segments.collect::<Result<Vec<_>, _>>()?;

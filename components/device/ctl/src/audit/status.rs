@@ -6,6 +6,7 @@ use holdfast_ipc::audit1::Audit1Proxy;
 use serde::Deserialize;
 use zbus::Connection;
 
+use crate::service::Service;
 use crate::text::field;
 use crate::{Code, Failure, cli};
 
@@ -41,10 +42,9 @@ struct Upload {
 
 /// Asks the daemon; its answer, and the same as text.
 pub(super) async fn ask(bus: &Connection) -> Result<(Status, String), Failure> {
-    let json = Audit1Proxy::new(bus).await?.status().await?;
-    let status = serde_json::from_str(&json).map_err(|error| {
-        Failure::new(Code::Failed, format!("the audit service answered oddly: {error}"))
-    })?;
+    let answer = Audit1Proxy::new(bus).await?.status().await;
+    let json = answer.map_err(|error| Service::AUDIT.failure(error))?;
+    let status = serde_json::from_str(&json).map_err(|error| Service::AUDIT.odd(&error))?;
     Ok((status, json))
 }
 

@@ -1,4 +1,5 @@
-//! A bus with an identity service on it whose "TPM" is a key in memory.
+//! A bus with an identity service on it whose "TPM" is a key in memory, and a USB service that writes
+//! down what it is told to do.
 
 use std::{
     fs,
@@ -8,6 +9,7 @@ use std::{
 };
 
 use holdfast_audit_log::AuditRecord;
+use holdfast_ipc::usb::{self, UsbEvents};
 use holdfast_ipc::{
     Audience, AuditSink, CallError, ErrorKind, Guard, IdentityPolicy, Name, RoleGroups,
     allow_list::SignScheme,
@@ -23,11 +25,18 @@ use ring::{
 use zbus::{Connection, connection::Builder};
 use zeroize::Zeroizing;
 
+#[path = "../../../../lib/ipc/tests/bus/usb/backend.rs"]
+pub mod usb_backend;
+
+use usb_backend::Recorder;
+
 pub struct World {
     daemon: Child,
     address: String,
     pub status: StatusPublisher,
     pub connection: Connection,
+    pub usb: Arc<Recorder>,
+    pub usb_events: UsbEvents,
     _dir: tempfile::TempDir,
 }
 
@@ -160,7 +169,12 @@ impl World {
             ..IdentityStatus::default()
         });
         serve(&connection, Software::new(), guard, policy, status.clone(), changes).await.unwrap();
-        Self { daemon, address, status, connection, _dir: dir }
+
+        let groups = RoleGroups { admin: Some(gid), ..groups };
+        let guard = Guard::new("usb", groups, Arc::new(Nowhere)).unwrap();
+        let (usb, (usb_events, events)) = (Arc::new(Recorder::default()), UsbEvents::new());
+        usb::serve(&connection, usb.clone(), guard, events).await.unwrap();
+        Self { daemon, address, status, connection, usb, usb_events, _dir: dir }
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {

@@ -1,6 +1,7 @@
 //! The program as a user runs it, against a service on a private bus.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod usb;
 mod world;
 
 use std::{fs, io::BufRead, io::BufReader, process::Stdio};
