@@ -6,8 +6,9 @@ mod methods;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use holdfast_ipc::usb::{
@@ -61,6 +62,24 @@ async fn introspection_equals_the_committed_usb_interfaces() {
         let Object { name, path } = object_of(&format!("{interface}."));
         let described = Described { bus_name: name, path, interface, file };
         assert_as_committed(&client, &described).await;
+    }
+}
+
+#[test]
+fn every_committed_usb_method_is_called_here() {
+    let committed = [
+        include_str!(
+            "../../../../../../rootfs-overlay/usr/share/dbus-1/interfaces/org.holdfast.Usb1.xml"
+        ),
+        include_str!(
+            "../../../../../../rootfs-overlay/usr/share/dbus-1/interfaces/org.usbguard1.xml"
+        ),
+    ]
+    .concat();
+    let names = committed.lines().filter_map(|line| line.trim().strip_prefix("<method name=\""));
+    for name in names.map(|rest| rest.trim_end_matches("\">")) {
+        let is_called = METHODS.iter().any(|method| method.name.ends_with(&format!(".{name}")));
+        assert!(is_called, "{name}");
     }
 }
 
@@ -198,25 +217,44 @@ async fn busctl_calls_usbguard_by_its_names() {
 /// A foreign client that prints the signals of a name.
 struct Monitor {
     gdbus: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    lines: mpsc::Receiver<String>,
 }
 
 impl Monitor {
-    fn of(bus: &PrivateBus, name: &str) -> Self {
+    const PROBE: &str = "does anybody hear";
+
+    /// Starts it and waits until it hears.
+    fn of(bus: &PrivateBus, name: &str, events: &UsbEvents) -> Self {
         let mut gdbus = Command::new("gdbus")
             .args(["monitor", "--address", &bus.address, "--dest", name])
             .stdout(Stdio::piped())
             .spawn()
             .expect("gdbus is needed: install the package libglib2.0-bin");
-        let mut lines = BufReader::new(gdbus.stdout.take().unwrap()).lines();
-        // From its second line on it hears.
-        let owner = lines.nth(1).unwrap().unwrap();
-        assert!(owner.contains("is owned by"), "{owner}");
-        Self { gdbus, lines }
+        let printed = BufReader::new(gdbus.stdout.take().unwrap()).lines();
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || printed.map_while(Result::ok).try_for_each(|l| sender.send(l)));
+        let monitor = Self { gdbus, lines };
+        // It says whom it listens to before the bus sends it anything.
+        let hears = || {
+            events.tell(UsbEvent::Exception {
+                context: Self::PROBE.to_owned(),
+                object: String::new(),
+                reason: String::new(),
+            });
+            let line = monitor.lines.recv_timeout(Duration::from_millis(20));
+            line.is_ok_and(|line| line.contains(Self::PROBE))
+        };
+        assert!((0..500).any(|_| hears()), "gdbus hears nothing");
+        monitor
     }
 
     fn next(&mut self) -> String {
-        self.lines.next().unwrap().unwrap()
+        loop {
+            let line = self.lines.recv_timeout(Duration::from_secs(10)).expect("a signal in time");
+            if !line.contains(Self::PROBE) {
+                return line;
+            }
+        }
     }
 }
 
@@ -254,7 +292,7 @@ async fn usb_events_become_signals_with_their_values() {
     use Verdict::{Allow, Block, Reject};
     let bus = PrivateBus::start(OPEN);
     let service = Usb::start(&bus).await;
-    let mut monitor = Monitor::of(&bus, usbguard::BUS_NAME);
+    let mut monitor = Monitor::of(&bus, usbguard::BUS_NAME, &service.events);
     let rule = r#"'block id 0781:5583 via-port "1-2"'"#;
     let attributes = "{'id': '0781:5583', 'name': 'Ultra\u{fffd}Fit'}";
     let devices = |signal: &str| format!("/org/usbguard1/Devices: org.usbguard.Devices1.{signal}");
@@ -311,7 +349,7 @@ async fn a_decision_arrives_as_its_report() {
     let mut stream = proxy.receive_decided().await.unwrap();
     let event = decided("allow", None, Verdict::Allow, Some(3));
     service.events.tell(event.clone());
-    let signal = tokio::time::timeout(std::time::Duration::from_secs(10), stream.next());
+    let signal = tokio::time::timeout(Duration::from_secs(10), stream.next());
     let signal = signal.await.expect("a signal in time").unwrap();
     let told: DecisionReport = serde_json::from_str(signal.args().unwrap().json()).unwrap();
     assert!(matches!(event, UsbEvent::Decided { report, .. } if report == told));
