@@ -1,0 +1,137 @@
+//! The real one.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Dir, Mode, OFlags, fstat, open, openat};
+
+use super::{Opened, Sysfs};
+
+/// sysfs at its mount point.
+#[derive(Clone, Debug)]
+pub struct SysfsTree {
+    root: PathBuf,
+    devices: PathBuf,
+    probe: PathBuf,
+}
+
+impl SysfsTree {
+    /// sysfs that is mounted here.
+    pub fn at(root: &Path) -> Self {
+        let bus = root.join("bus/usb");
+        Self {
+            root: root.to_owned(),
+            devices: bus.join("devices"),
+            probe: bus.join("drivers_probe"),
+        }
+    }
+}
+
+impl Sysfs for SysfsTree {
+    type Folder = OwnedFd;
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.devices) {
+            Ok(entries) => entries,
+            // No driver of a controller was loaded yet.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
+        names.filter_map(Result::transpose).collect()
+    }
+
+    fn id(&self, name: &str) -> io::Result<u64> {
+        fs::metadata(self.devices.join(name)).map(|folder| folder.ino())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Opened<OwnedFd>> {
+        let path = fs::canonicalize(self.devices.join(name))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let folder = open(&path, flags, Mode::empty())?;
+        let id = fstat(&folder)?.st_ino;
+        let root = fs::canonicalize(&self.root)?;
+        let below = path.strip_prefix(&root).map_err(io::Error::other)?;
+        Ok(Opened { folder, id, path: format!("/{}", below.display()) })
+    }
+
+    fn read(&self, folder: &OwnedFd, attribute: &str, limit: usize) -> io::Result<Vec<u8>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = File::from(openat(folder, attribute, flags, Mode::empty())?);
+        let mut bytes = Vec::new();
+        file.take(limit as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn write(&self, folder: &OwnedFd, attribute: &str, value: &str) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let mut file = File::from(openat(folder, attribute, flags, Mode::empty())?);
+        file.write_all(value.as_bytes())
+    }
+
+    fn list(&self, folder: &OwnedFd, below: &str) -> io::Result<Vec<String>> {
+        let path = if below.is_empty() { "." } else { below };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let below = openat(folder, path, flags, Mode::empty())?;
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&below)? {
+            if let Ok(name) = entry?.file_name().to_str()
+                && name != "."
+                && name != ".."
+            {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    fn probe(&self, interface: &str) -> io::Result<()> {
+        fs::write(&self.probe, interface)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_stays_with_its_device() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = SysfsTree::at(root.path());
+        assert_eq!(tree.names().unwrap(), Vec::<String>::new());
+        let device = root.path().join("devices/pci/usb1/1-1");
+        let plug = || {
+            fs::create_dir_all(device.join("1-1:1.0")).unwrap();
+            fs::write(device.join("authorized"), "0\n").unwrap();
+        };
+        plug();
+        fs::create_dir_all(root.path().join("bus/usb/devices")).unwrap();
+        symlink("../../../devices/pci/usb1/1-1", root.path().join("bus/usb/devices/1-1")).unwrap();
+        assert_eq!(tree.names().unwrap(), ["1-1"]);
+        let opened = tree.open("1-1").unwrap();
+        assert_eq!(
+            (opened.path.as_str(), opened.id),
+            ("/devices/pci/usb1/1-1", tree.id("1-1").unwrap())
+        );
+        assert_eq!(tree.read(&opened.folder, "authorized", 1).unwrap(), b"0");
+        tree.write(&opened.folder, "authorized", "1").unwrap();
+        assert_eq!(fs::read_to_string(device.join("authorized")).unwrap(), "1\n");
+        let mut names = tree.list(&opened.folder, "").unwrap();
+        names.sort();
+        assert_eq!(names, ["1-1:1.0", "authorized"]);
+        assert!(tree.list(&opened.folder, "1-1:1.0").unwrap().is_empty());
+
+        // Another device at the same port is none of the handle's business.
+        fs::rename(&device, root.path().join("gone")).unwrap();
+        fs::remove_dir_all(root.path().join("gone")).unwrap();
+        plug();
+        let error = tree.write(&opened.folder, "authorized", "1").unwrap_err();
+        assert!(super::super::is_gone(&error), "{error}");
+        assert_eq!(fs::read_to_string(device.join("authorized")).unwrap(), "0\n");
+    }
+}
