@@ -477,6 +477,11 @@ impl Running {
         device.plug(&self.qmp, id, None)
     }
 
+    /// Plugs a USB device in at a port, as in `2` of the controller or `2.1` of a hub there.
+    pub fn plug_usb_at(&self, device: &UsbDevice, id: &str, port: &str) -> Result<()> {
+        device.plug(&self.qmp, id, Some(port))
+    }
+
     /// Pulls a USB device out.
     pub fn unplug_usb(&self, device: &UsbDevice, id: &str) -> Result<()> {
         device.unplug(&self.qmp, id)

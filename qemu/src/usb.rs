@@ -24,6 +24,8 @@ pub enum UsbDevice {
     Network,
     /// A serial adapter (FTDI) with nothing behind it.
     Serial,
+    /// A hub of eight ports.
+    Hub,
 }
 
 impl UsbDevice {
@@ -66,7 +68,7 @@ impl UsbDevice {
             Self::Storage { .. } => qmp.blockdev_del(&id),
             Self::Serial => qmp.execute("chardev-remove", json!({ "id": id })).map(drop),
             Self::Network => qmp.execute("netdev_del", json!({ "id": id })).map(drop),
-            Self::Keyboard | Self::Mouse => Ok(()),
+            Self::Keyboard | Self::Mouse | Self::Hub => Ok(()),
         }
     }
 
@@ -75,6 +77,7 @@ impl UsbDevice {
             Self::Storage { .. } => ("usb-storage", "drive", backing(id)),
             Self::Keyboard => ("usb-kbd", "", String::new()),
             Self::Mouse => ("usb-mouse", "", String::new()),
+            Self::Hub => ("usb-hub", "", String::new()),
             Self::Network => ("usb-net", "netdev", backing(id)),
             Self::Serial => ("usb-serial", "chardev", backing(id)),
         };

@@ -24,6 +24,7 @@ pub const DEVICE: &[Program] = &[
     Program { name: "holdfast-boot", package: "holdfast-boot", folder: "usr/lib/holdfast" },
     Program { name: "holdfast-enroll", package: "holdfast-enroll", folder: "usr/bin" },
     Program { name: "holdfast-audit", package: "holdfast-audit", folder: "usr/bin" },
+    Program { name: "holdfast-usb", package: "holdfast-usb", folder: "usr/bin" },
     Program { name: "holdfast", package: "holdfast-ctl", folder: "usr/bin" },
 ];
 

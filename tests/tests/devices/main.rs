@@ -17,4 +17,5 @@ mod recovery;
 mod refusals;
 mod support;
 mod tampering;
+mod usb;
 mod write_log;

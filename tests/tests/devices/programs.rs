@@ -9,11 +9,12 @@ use crate::support::tools::{file_of_root, run};
 use crate::support::trial::{Outcome, repository, trial};
 
 /// Programs of the root file system and the packages that they are made from.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("/usr/bin/holdfast", "holdfast-ctl"),
     ("/usr/lib/holdfast/holdfast-boot", "holdfast-boot"),
     ("/usr/bin/holdfast-enroll", "holdfast-enroll"),
     ("/usr/bin/holdfast-audit", "holdfast-audit"),
+    ("/usr/bin/holdfast-usb", "holdfast-usb"),
 ];
 /// Programs that are elsewhere: in the initrd, and on the stick from which a device is installed.
 const NOT_IN_ROOT: [(&str, &str); 2] =

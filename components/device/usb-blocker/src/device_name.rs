@@ -42,11 +42,13 @@ impl DeviceName {
     }
 
     /// The root hub of its bus.
+    #[must_use]
     pub fn controller(&self) -> Self {
         Self { bus: self.bus, chain: Vec::new() }
     }
 
     /// What is plugged into a port of this hub.
+    #[must_use]
     pub fn child(&self, port: u8) -> Self {
         Self { bus: self.bus, chain: [&self.chain[..], &[port]].concat() }
     }

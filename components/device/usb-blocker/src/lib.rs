@@ -7,9 +7,16 @@
 pub mod blocker;
 pub mod clock;
 pub mod config;
+pub mod confine;
 pub mod device_name;
 pub mod file;
+pub mod lockdown;
+pub mod options;
 pub mod ports;
+pub mod records;
 pub mod rules;
+pub mod run;
+pub mod service;
 pub mod sysfs;
 pub mod uevent;
+pub mod worker;

@@ -8,11 +8,10 @@ mod user;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use holdfast_qemu::Running;
 use holdfast_tests::Bench;
 use serde_json::Value;
 
-use crate::support::console::wait_for;
+use crate::support::shell::run;
 
 const SERIAL: &str = "HF-E2E-0020";
 /// The user who logs in.
@@ -35,13 +34,6 @@ fn as_alice(command: &str) -> String {
 fn identity(call: &str) -> String {
     let object = "org.holdfast.Identity1 /org/holdfast/Identity1 org.holdfast.Identity1";
     format!("busctl call {object} {call}")
-}
-
-/// Runs a command on the device's console and waits until it is over; its exit code.
-fn run(running: &Running, name: &str, command: &str) -> Result<String> {
-    // In two parts, so that the line that is typed is not taken for the answer.
-    running.console().send_line(&format!("{command}; echo \"step-\"\"{name}: $?\""))?;
-    wait_for(running, &format!("step-{name}: "))
 }
 
 /// Searches the cloud for records of the device until one fits.

@@ -6,6 +6,7 @@ pub mod foreign_volume;
 pub mod gpt;
 pub mod recovery;
 pub mod report;
+pub mod shell;
 pub mod stage;
 pub mod tools;
 pub mod trial;

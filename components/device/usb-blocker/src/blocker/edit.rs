@@ -26,7 +26,7 @@ fn not_kept(error: &FileError) -> CallError {
     CallError::new(ErrorKind::Failed, format!("nothing was changed: {error}"))
 }
 
-fn edit_failed(error: EditError) -> CallError {
+fn edit_failed(error: &EditError) -> CallError {
     invalid(error.to_string())
 }
 
@@ -139,10 +139,10 @@ impl<S: Sysfs> Blocker<S> {
             ));
         }
         let (mut document, mut temporary) = (self.rules.content.clone(), self.temporary.clone());
-        let done = edit(&mut document, &mut temporary).map_err(edit_failed)?;
+        let done = edit(&mut document, &mut temporary).map_err(|error| edit_failed(&error))?;
         let mut kept = document.clone();
         for id in &temporary {
-            kept.remove(*id).map_err(edit_failed)?;
+            kept.remove(*id).map_err(|error| edit_failed(&error))?;
         }
         let before = |blocker: &Self| {
             let mut before = blocker.rules.content.clone();

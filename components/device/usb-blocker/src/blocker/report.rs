@@ -188,7 +188,7 @@ impl<S: Sysfs> Blocker<S> {
             let port = with_ports || device.serial.is_empty();
             Some(device.to_rule(Target::Allow, RuleDetail { port, parent: false }))
         });
-        rules.map(|rule| format!("{rule}\n")).collect()
+        rules.flat_map(|rule| [rule.to_string(), "\n".to_owned()]).collect()
     }
 
     /// The device of this number.

@@ -100,7 +100,7 @@ impl PortList {
     /// Reads a list. One with an error has no ports at all.
     pub fn parse(bytes: &[u8]) -> Result<Self, ListError> {
         let text = core::str::from_utf8(bytes).map_err(|error| {
-            let line = 1 + bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count();
+            let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
             ListError { line, column: 1, problem: "the line is not UTF-8".to_owned() }
         })?;
         let lines = text.lines().enumerate().map(|(index, text)| Line::parse(text, index + 1));

@@ -121,13 +121,11 @@ impl Place {
         parse: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Result<(T, Origin), String> {
         self.seen = Stamp::now(&self.device);
-        match self.read_device(&parse)? {
-            Some(content) => Ok((content, Origin::Device)),
-            None => {
-                let (content, _) = read(&self.image, self.limit, &parse)?;
-                Ok((content, Origin::Image))
-            }
+        if let Some(content) = self.read_device(&parse)? {
+            return Ok((content, Origin::Device));
         }
+        let (content, _) = read(&self.image, self.limit, &parse)?;
+        Ok((content, Origin::Image))
     }
 
     /// Writes the device's file, and its good copy.

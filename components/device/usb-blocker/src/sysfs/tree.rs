@@ -1,6 +1,6 @@
 //! The real one.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
@@ -89,7 +89,8 @@ impl Sysfs for SysfsTree {
     }
 
     fn probe(&self, interface: &str) -> io::Result<()> {
-        fs::write(&self.probe, interface)
+        // Neither made nor cut off: it is an attribute.
+        OpenOptions::new().write(true).open(&self.probe)?.write_all(interface.as_bytes())
     }
 }
 

@@ -27,7 +27,7 @@ impl<'a> Uevent<'a> {
         let mut event = Self { action, device_path, subsystem: "", device_type: "" };
         for field in fields.filter(|field| !field.is_empty()) {
             // Values may hold anything a device says of itself.
-            let Some(split) = field.iter().position(|byte| *byte == b'=') else { return None };
+            let split = field.iter().position(|byte| *byte == b'=')?;
             match field.split_at(split) {
                 (b"ACTION", value) if text(&value[1..]) != Some(action) => return None,
                 (b"DEVPATH", value) if text(&value[1..]) != Some(device_path) => return None,

@@ -1,4 +1,4 @@
-//! Events of the kernel's device model (Linux, lib/kobject_uevent.c).
+//! Events of the kernel's device model (Linux, `lib/kobject_uevent.c`).
 
 mod message;
 mod socket;

@@ -1,6 +1,7 @@
 //! Whatever happens in whatever order, no device is let in that the rules do not let in.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use holdfast_usb_rules::{Document, Position};
 use proptest::prelude::*;
@@ -81,13 +82,15 @@ impl Model {
         if let Some((_, allow)) = self.orders.iter().rev().find(|(other, _)| *other == id) {
             return *allow;
         }
-        if gadget.ports > 0 {
-            return true;
-        }
-        let index = SERIALS.iter().position(|serial| *serial == gadget.serial).unwrap();
+        self.rules_allow(&gadget.serial, time)
+    }
+
+    /// A hub has no serial number.
+    fn rules_allow(&self, serial: &str, time: Option<TimeOfDay>) -> bool {
+        let Some(index) = SERIALS.iter().position(|other| *other == serial) else { return true };
         let is_night =
             time.is_some_and(|time| time.seconds() >= 22 * 3600 || time.seconds() <= 6 * 3600);
-        self.rules & (1 << index) != 0 && (gadget.serial != "NIGHT" || is_night)
+        self.rules & (1 << index) != 0 && (serial != "NIGHT" || is_night)
     }
 }
 
@@ -96,7 +99,7 @@ fn policy(rules: u8) -> String {
     for (index, serial) in SERIALS.iter().enumerate().filter(|(index, _)| rules & (1 << index) != 0)
     {
         let window = if index == 3 { " if localtime(22:00-06:00)" } else { "" };
-        text += &format!("allow serial \"{serial}\"{window}\n");
+        let _ = writeln!(text, "allow serial \"{serial}\"{window}");
     }
     text
 }
@@ -136,9 +139,8 @@ impl Game {
                 self.model.orders.clear();
             }
             Step::Start if bench.blocker.is_none() => bench.start(),
-            Step::Start => {}
             Step::Rules(rules) if bench.blocker.is_some() => self.change_rules(*rules),
-            Step::Rules(_) => {}
+            Step::Start | Step::Rules(_) => {}
             Step::RulesFile(rules) => {
                 fs::write(bench.file("rules.conf"), policy(*rules)).unwrap();
                 self.model.rules = *rules;
@@ -179,7 +181,11 @@ impl Game {
         self.model.rules = rules;
         // An edit that changes nothing must change nothing.
         let rule = "block serial \"NONE\"".parse().unwrap();
-        let id = self.bench.blocker().append_rule(&rule, Position::First, rules % 2 == 0).unwrap();
+        let id = self
+            .bench
+            .blocker()
+            .append_rule(&rule, Position::First, rules.is_multiple_of(2))
+            .unwrap();
         self.bench.blocker().remove_rule(id).unwrap();
         self.bench.on_event();
     }

@@ -1,6 +1,7 @@
 //! What comes, and what becomes of it.
 
 use super::*;
+use crate::sysfs::Sysfs as _;
 use crate::sysfs::fake::Gadget;
 
 #[test]
@@ -156,7 +157,6 @@ fn what_was_let_in_around_the_daemon_is_put_out() {
     let mut bench = Bench::started("allow serial \"GOOD\"");
     bench.kernel.plug("1-1", Gadget::storage("EVIL"));
     bench.on_event();
-    use crate::sysfs::Sysfs as _;
     let id = bench.kernel.id("1-1").unwrap();
     bench.kernel.write(&id, "authorized", "1").unwrap();
     bench.on_event();

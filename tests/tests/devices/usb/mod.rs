@@ -1,0 +1,64 @@
+//! USB on booted devices. Whether something can be used is read from where the kernel's drivers show
+//! it: block devices, input devices, names in sysfs.
+
+mod ports;
+
+use anyhow::{Context, Result};
+use holdfast_qemu::Running;
+use holdfast_tests::Bench;
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+use crate::support::shell::{run, until};
+
+/// Longest wait for records on their way to the cloud.
+const UPLOAD: Duration = Duration::from_secs(180);
+
+/// A disk or a keyboard that a driver has.
+const DISK: &str = "ls /sys/block | grep -q ^sd";
+const KEYBOARD: &str = "grep -q 'QEMU USB Keyboard' /proc/bus/input/devices";
+
+/// The kernel knows a device of this name.
+fn is_there(name: &str) -> String {
+    format!("[ -e /sys/bus/usb/devices/{name} ]")
+}
+
+/// Waits until the daemon has decided about a device and nothing can use it.
+fn stays_out(running: &Running, step: &str, name: &str, use_: &str) -> Result<()> {
+    until(running, &format!("{step}-there"), &is_there(name))?;
+    let decided = format!("holdfast usb list --json | grep -q '\"device\":\"{name}\"'");
+    until(running, &format!("{step}-known"), &decided)?;
+    // A driver that had it would have shown it by now.
+    let out =
+        format!("sleep 2; ! {use_} && [ \"$(cat /sys/bus/usb/devices/{name}/authorized)\" = 0 ]");
+    let done = run(running, &format!("{step}-out"), &out)?;
+    anyhow::ensure!(done.ends_with(": 0"), "{name} can be used");
+    Ok(())
+}
+
+/// Records of the device in the cloud, once one fits.
+fn recorded(
+    bench: &Bench,
+    serial: &str,
+    what: &str,
+    fits: impl Fn(&Value) -> bool,
+) -> Result<Vec<Value>> {
+    let begun = Instant::now();
+    loop {
+        let arguments = ["device-audit", "search", "--device", serial, "--limit", "100000"];
+        let found = bench.cloud().json(&arguments)?;
+        let records = found["items"].as_array().cloned().context("the search has no items")?;
+        if records.iter().any(&fits) {
+            return Ok(records);
+        }
+        if begun.elapsed() > UPLOAD {
+            let usb: Vec<_> = records
+                .iter()
+                .filter(|record| record["action"].to_string().contains("usb"))
+                .map(|record| format!("{} {}", record["action"], record["payload"]["target"]))
+                .collect();
+            anyhow::bail!("no record of {what} in the cloud; there are {usb:#?}");
+        }
+        std::thread::sleep(Duration::from_secs(2));
+    }
+}
