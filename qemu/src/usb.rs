@@ -24,7 +24,7 @@ pub enum UsbDevice {
     Network,
     /// A serial adapter (FTDI) with nothing behind it.
     Serial,
-    /// A hub of eight ports.
+    /// A hub of eight ports that switches their power.
     Hub,
 }
 
@@ -84,6 +84,9 @@ impl UsbDevice {
         let mut properties = json!({ "driver": driver, "id": id, "bus": USB_BUS });
         if !key.is_empty() {
             properties[key] = value.into();
+        }
+        if matches!(self, Self::Hub) {
+            properties["port-power"] = true.into();
         }
         if let Self::Storage { serial, .. } = self {
             properties["serial"] = serial.as_str().into();

@@ -43,6 +43,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
         "components/lib/audit-log",
         &["audit_checkpoint", "audit_export", "audit_frames", "kernel_messages"],
     ),
+    ("components/device/usb-blocker", &["uevents"]),
     ("components/lib/site", &["site"]),
     ("components/lib/usb-rules", &["usb_descriptors", "usb_rules"]),
 ];

@@ -36,7 +36,12 @@ pub struct Besides {
     pub from_tools: Vec<String>,
     /// Programs of ours that only measure, in `/usr/bin`.
     pub programs: Vec<String>,
+    /// Drivers with which the device is a USB gadget to itself, in [`GADGETS`].
+    pub gadgets: bool,
 }
+
+/// Where `mkosi.postinst` lays the drivers of gadgets aside.
+pub const GADGETS: &str = "usr/lib/holdfast-gadgets";
 
 /// EFI system partition.
 #[derive(Debug, Deserialize)]

@@ -366,8 +366,12 @@ impl Builder<'_> {
         site_key: &Path,
     ) -> Result<()> {
         root.put_tree(&self.paths.repository.join("rootfs-overlay"))?;
-        if let Some(besides) = self.layout.profile.get(self.profile) {
+        let besides = self.layout.profile.get(self.profile);
+        if let Some(besides) = besides {
             self.put_besides(root, besides)?;
+        }
+        if !besides.is_some_and(|besides| besides.gadgets) {
+            root.remove_tree(layout::GADGETS);
         }
         for program in binaries::DEVICE {
             let content = fs::read(self.programs.join(program.name))?;

@@ -72,6 +72,11 @@ impl Root {
         Ok(())
     }
 
+    /// Takes a folder away, with all that is in it.
+    pub fn remove_tree(&mut self, folder: &str) {
+        self.0.retain(|path, _| !path.starts_with(folder));
+    }
+
     fn insert(&mut self, path: &Path, mode: u32, kind: Kind) {
         for parent in path.ancestors().skip(1).filter(|p| !p.as_os_str().is_empty()) {
             self.0.entry(parent.to_path_buf()).or_insert_with(|| Entry {

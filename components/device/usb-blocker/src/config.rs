@@ -171,6 +171,12 @@ mod tests {
     #[test]
     fn the_images_file_is_valid() {
         let text = include_str!("../../../../rootfs-overlay/usr/lib/holdfast/usb.toml");
-        assert_eq!(Config::parse(text).unwrap().mode, Mode::Enforce);
+        let config = Config::parse(text).unwrap();
+        assert_eq!(config.mode, Mode::Enforce);
+        // What it loads nothing else may load, and what nothing else may load it must.
+        let list = include_str!("../../../../rootfs-overlay/usr/lib/modprobe.d/holdfast-usb.conf");
+        let listed: Vec<_> =
+            list.lines().filter_map(|line| line.strip_prefix("blacklist ")).collect();
+        assert_eq!(config.lockdown.drivers, listed);
     }
 }

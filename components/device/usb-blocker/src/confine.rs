@@ -23,9 +23,9 @@ pub enum ConfineError {
 }
 
 /// From now on this process reads everything, writes attributes of devices and the one file that
-/// makes drivers look for interfaces, and changes the files of its own folder. Nothing else is
+/// makes drivers look for interfaces, and changes the files of its own folders. Nothing else is
 /// written, made, removed or run, whoever talks it into that.
-pub fn confine(sysfs: &Path, state: &Path) -> Result<(), ConfineError> {
+pub fn confine(sysfs: &Path, own_folders: &[&Path]) -> Result<(), ConfineError> {
     let all = AccessFs::from_all(NEEDED);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let ruleset = Ruleset::default()
@@ -36,7 +36,10 @@ pub fn confine(sysfs: &Path, state: &Path) -> Result<(), ConfineError> {
     let ruleset = allow(ruleset, &sysfs.join("devices"), read | AccessFs::WriteFile)?;
     let ruleset = allow(ruleset, &sysfs.join("bus/usb/drivers_probe"), AccessFs::WriteFile.into())?;
     let own = AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile;
-    let ruleset = allow(ruleset, state, read | own)?;
+    let mut ruleset = ruleset;
+    for folder in own_folders {
+        ruleset = allow(ruleset, folder, read | own)?;
+    }
     match ruleset.restrict_self()?.ruleset {
         RulesetStatus::FullyEnforced => Ok(()),
         RulesetStatus::PartiallyEnforced | RulesetStatus::NotEnforced => Err(ConfineError::InPart),

@@ -1,6 +1,7 @@
 //! The first thing that happens with USB after a boot, before udev loads any driver.
 
 use std::io;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -33,14 +34,19 @@ pub enum LockdownError {
 }
 
 /// Does it. No device is let in, whatever the rules say: that is the daemon's.
-pub fn run(image: &ImageFiles) -> Result<(), LockdownError> {
+pub fn run(image: &ImageFiles, runtime: &Path) -> Result<(), LockdownError> {
     let config = config::parse(&image.config, Config::parse)?;
     if config.mode == Mode::Observe {
         tracing::warn!("ports stay on: the policy is only observed");
-        return Ok(());
+        return load(&config.lockdown.drivers, || {});
     }
     let folder = image.ports.with_file_name("none");
-    let files = Files { state: folder.clone(), rules: folder, ports: image.ports.clone() };
+    let files = Files {
+        state: folder.clone(),
+        runtime: runtime.to_owned(),
+        rules: folder,
+        ports: image.ports.clone(),
+    };
     let mut blocker = Blocker::new(SysfsTree::at(&image.sysfs), &config, files);
     let now = Now { uptime: Duration::ZERO, local_time: None, may_allow: false };
     let mut look = || {
@@ -90,5 +96,5 @@ fn load(drivers: &[String], mut look: impl FnMut()) -> Result<(), LockdownError>
 
 fn modprobe(drivers: &[String]) -> io::Result<Child> {
     let mut command = Command::new("/usr/sbin/modprobe");
-    command.args(["--all", "--use-blacklist", "--"]).args(drivers).stdin(Stdio::null()).spawn()
+    command.args(["--all", "--"]).args(drivers).stdin(Stdio::null()).spawn()
 }

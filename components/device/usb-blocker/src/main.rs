@@ -13,7 +13,9 @@ fn main() -> ExitCode {
     let options = Options::parse();
     log::start("holdfast_usb");
     let result = match options.command {
-        Some(Command::Lockdown) => lockdown::run(&options.image).map_err(|e| e.to_string()),
+        Some(Command::Lockdown) => {
+            lockdown::run(&options.image, &options.runtime).map_err(|e| e.to_string())
+        }
         None => daemon(options),
     };
     match result {

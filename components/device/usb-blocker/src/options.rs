@@ -20,6 +20,9 @@ pub struct Options {
     /// Folder of the device's own rules and port list.
     #[arg(long, default_value = "/var/lib/holdfast/usb")]
     pub state: PathBuf,
+    /// Folder of what holds until the next boot.
+    #[arg(long, default_value = "/run/holdfast/usb", global = true)]
+    pub runtime: PathBuf,
     /// The rules that count where the device has none of its own.
     #[arg(long, default_value = "/usr/lib/holdfast/usb-rules.conf")]
     pub rules: PathBuf,
@@ -61,6 +64,7 @@ impl Options {
     pub fn files(&self) -> Files {
         Files {
             state: self.state.clone(),
+            runtime: self.runtime.clone(),
             rules: self.rules.clone(),
             ports: self.image.ports.clone(),
         }

@@ -69,7 +69,7 @@ pub enum RunError {
 
 /// Runs until told to stop.
 pub async fn run(options: Options) -> Result<(), RunError> {
-    confine(&options.image.sysfs, &options.state)?;
+    confine(&options.image.sysfs, &[&options.state, &options.runtime])?;
     let settings = config::parse(&options.image.config, Config::parse)?;
     let groups = config::parse(&options.groups, |text| Ok(RoleGroups::from_group_file(text)))?;
     let log = Arc::new(AuditServiceSink::new(Class::Usb, JournalSink::at(&options.journal)));

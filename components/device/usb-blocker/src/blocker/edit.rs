@@ -35,6 +35,12 @@ impl<S: Sysfs> Blocker<S> {
     pub fn decide(&mut self, order: Order, now: &Now) -> Result<Option<RuleId>, CallError> {
         let entry = self.numbered(order.device)?;
         let name = entry.name.clone();
+        if name.is_controller() {
+            return Err(invalid(format!(
+                "device {} is a controller: it is on as long as one of its ports is in use",
+                order.device
+            )));
+        }
         if let Identity::Malformed(why) = &entry.identity
             && order.verdict == Verdict::Allow
         {

@@ -52,8 +52,15 @@ pub(super) fn judge<F>(entry: &Entry<F>, standard: &Standard<'_>, now: &Now) -> 
         }
         Identity::Incomplete => return ruling(Verdict::Block, "not complete"),
     };
-    let is_controller = entry.name.is_controller();
-    if !is_controller && !standard.is_observed {
+    // A rule that blocks all the rest means no controller: with it would go what is let in.
+    if entry.name.is_controller() {
+        return if standard.port == PortUse::Unused && !standard.is_observed {
+            ruling(Verdict::Block, "none of its ports is in use")
+        } else {
+            ruling(Verdict::Allow, "controller")
+        };
+    }
+    if !standard.is_observed {
         // A hub may be unable to switch its ports.
         if standard.port == PortUse::Unused {
             return Ruling { is_final: true, ..ruling(Verdict::Block, "its port is not in use") };
@@ -69,10 +76,6 @@ pub(super) fn judge<F>(entry: &Entry<F>, standard: &Standard<'_>, now: &Now) -> 
     }
     if !standard.has_rules && standard.port == PortUse::Internal {
         return ruling(Verdict::Allow, "internal port");
-    }
-    // A rule that blocks all the rest means no controller: with it would go what is let in.
-    if is_controller {
-        return ruling(Verdict::Allow, "controller");
     }
     if !entry.was_present {
         match standard.inserted {

@@ -12,6 +12,7 @@ mod judge;
 mod news;
 mod parameters;
 mod report;
+mod root_hubs;
 mod settle;
 mod storm;
 #[cfg(test)]
@@ -30,11 +31,12 @@ pub use news::{News, Note, NoteOutcome};
 use self::entry::{Draws, Entry, Identity};
 use self::hubs::Controller;
 use self::parameters::{Inserted, Parameters};
+use self::root_hubs::RootHubs;
 use self::storm::Storms;
 use crate::clock::Now;
 use crate::config::{Config, Mode};
 use crate::device_name::DeviceName;
-use crate::ports::{MAX_LIST_BYTES, PortList, PortName};
+use crate::ports::{MAX_LIST_BYTES, PortList, PortName, PortUse};
 use crate::rules::{Kept, Origin, Place};
 use crate::sysfs::{Sysfs, is_gone};
 
@@ -42,6 +44,10 @@ use crate::sysfs::{Sysfs, is_gone};
 const ROUND: Duration = Duration::from_secs(60);
 /// How soon something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How soon, and how often, a root hub is looked at that has no ports yet.
+const HUB: Duration = Duration::from_millis(5);
+const HUB_TRIES: u8 = 10;
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +63,8 @@ pub enum Scope {
 pub struct Files {
     /// The device's own folder.
     pub state: PathBuf,
+    /// Folder of what holds until the next boot.
+    pub runtime: PathBuf,
     /// The image's rules.
     pub rules: PathBuf,
     /// The image's port list.
@@ -76,9 +84,14 @@ pub struct Blocker<S: Sysfs> {
     ports_place: Place,
     port_list: Kept<PortList>,
     port_faults: BTreeSet<PortName>,
+    root_hubs: RootHubs,
     ports_are_due: bool,
+    /// How often what was found on ports that are off was taken away.
+    strays: BTreeMap<DeviceName, u8>,
     parameters: Parameters,
     controllers: BTreeMap<u32, Controller>,
+    /// How often root hubs were looked at that had no ports yet.
+    unready: BTreeMap<u32, u8>,
     entries: BTreeMap<DeviceName, Entry<S::Folder>>,
     next_number: u32,
     history: Arc<History>,
@@ -113,9 +126,12 @@ impl<S: Sysfs> Blocker<S> {
             ports_place,
             port_list,
             port_faults: BTreeSet::new(),
+            root_hubs: RootHubs::open(files.runtime),
             ports_are_due: true,
+            strays: BTreeMap::new(),
             parameters: Parameters { inserted: Inserted::default(), implicit },
             controllers: BTreeMap::new(),
+            unready: BTreeMap::new(),
             entries: BTreeMap::new(),
             next_number: 1,
             history: Arc::default(),
@@ -215,11 +231,11 @@ impl<S: Sysfs> Blocker<S> {
             Err(error) => return self.bus_failed(&error),
         };
         let port = if name.is_controller() {
-            if let Err(error) = self.adopt(&name, &opened) {
-                if !is_gone(&error) {
-                    self.bus_failed(&error);
-                }
-                return;
+            match self.adopt(&name, &opened) {
+                Ok(true) => {}
+                Ok(false) => return self.try_again(HUB),
+                Err(error) if is_gone(&error) => return,
+                Err(error) => return self.bus_failed(&error),
             }
             None
         } else {
@@ -232,6 +248,8 @@ impl<S: Sysfs> Blocker<S> {
         if self.is_started && port.is_some() && self.mode == Mode::Enforce {
             self.count_arrival(&name, port.as_ref(), now);
         }
+        let controller = self.controllers.get(&name.bus()).filter(|_| name.is_controller());
+        let ports = controller.map(|one| self.remembered_ports(one)).unwrap_or_default();
         let number = self.next_number;
         self.next_number = number.saturating_add(1);
         let entry = Entry {
@@ -253,23 +271,43 @@ impl<S: Sysfs> Blocker<S> {
             is_authorized: false,
             is_removed: false,
             fault: None,
-            ports: Vec::new(),
+            ports,
         };
         self.entries.insert(name, entry);
     }
 
+    /// Takes a controller on, once its root hub says how many ports it has; false before. One without
+    /// ports in use is switched off first of all: its hub waits 100 ms until it asks what is plugged
+    /// in (USB 2.0, 7.1.7.3).
     fn adopt(
         &mut self,
         name: &DeviceName,
         opened: &crate::sysfs::Opened<S::Folder>,
-    ) -> std::io::Result<()> {
+    ) -> std::io::Result<bool> {
+        let number = |attribute| -> std::io::Result<u32> {
+            let text = self.sysfs.read(&opened.folder, attribute, 16)?;
+            Ok(String::from_utf8_lossy(&text).trim().parse().unwrap_or(0))
+        };
+        let (mbit, ports) = (number("speed")?, number("maxchild")?);
+        let tries = self.unready.entry(name.bus()).or_default();
+        if ports == 0 && *tries < HUB_TRIES && act::is_authorized(&self.sysfs, &opened.folder)? {
+            *tries += 1;
+            return Ok(false);
+        }
+        self.unready.remove(&name.bus());
+        let controller = Controller { place: identity::controller_place(opened).to_owned(), mbit };
+        self.controllers.insert(name.bus(), controller.clone());
+        if self.mode == Mode::Enforce && self.controller_use(name) == PortUse::Unused {
+            act::deauthorize(&self.sysfs, &opened.folder)?;
+        }
         act::adopt(&self.sysfs, &opened.folder)?;
-        let speed = self.sysfs.read(&opened.folder, "speed", 16)?;
-        let speed = String::from_utf8_lossy(&speed);
-        let mbit = speed.trim().parse().unwrap_or(0);
-        let place = identity::controller_place(opened).to_owned();
-        self.controllers.insert(name.bus(), Controller { place, mbit });
-        Ok(())
+        // One that is off says 0.
+        if let Ok(count @ 1..) = u8::try_from(ports)
+            && let Err(error) = self.root_hubs.remember(&controller, count)
+        {
+            tracing::warn!("the number of ports of {name} is not kept: {error}");
+        }
+        Ok(true)
     }
 
     fn count_arrival(&mut self, name: &DeviceName, port: Option<&PortName>, now: &Now) {

@@ -178,7 +178,10 @@ impl<S: Sysfs> Blocker<S> {
             has_rules: self.rules.origin != Origin::None,
             inserted: self.parameters.inserted,
             generation: self.generation,
-            port: port.map_or(PortUse::Unused, |port| self.port_list.content.of(port)),
+            port: match port {
+                Some(port) => self.port_list.content.of(port),
+                None => self.controller_use(&entry.name),
+            },
             is_stormy: self.storms.is_off(&entry.name),
             is_observed: self.mode == Mode::Observe,
             allowed: &allowed,
@@ -248,6 +251,8 @@ impl<S: Sysfs> Blocker<S> {
         let interfaces = ruling.interfaces.as_ref().filter(|_| self.mode == Mode::Enforce);
         let policy = known.map(|known| &**known).zip(interfaces);
         act::authorize(&self.sysfs, &controller.folder, entry, policy)?;
+        // Of a root hub that was off: all its ports are on now.
+        self.ports_are_due |= name.is_controller();
         let aligned = interfaces.cloned();
         let Some(known) = known else { return Ok(()) };
 

@@ -86,6 +86,11 @@ pub(crate) struct Kernel {
     pub let_in: Vec<(DeviceName, String)>,
     /// Every device that ever was in sysfs.
     pub seen: BTreeSet<(DeviceName, String)>,
+    /// Ports that are off find what is plugged in all the same, once: there is no power to switch.
+    pub switches_no_power: bool,
+    /// And not only once.
+    pub finds_again: bool,
+    pending: BTreeSet<DeviceName>,
     /// Every write fails.
     pub is_broken: bool,
 }
@@ -115,6 +120,9 @@ impl FakeSysfs {
             defaults: defaults.into(),
             let_in: Vec::new(),
             seen: BTreeSet::new(),
+            switches_no_power: false,
+            finds_again: false,
+            pending: BTreeSet::new(),
             is_broken: false,
         })))
     }
@@ -126,6 +134,7 @@ impl FakeSysfs {
     pub fn plug(&self, name: &str, gadget: Gadget) {
         let name: DeviceName = name.parse().unwrap();
         self.unplug(&name.to_string());
+        self.kernel().pending.insert(name.clone());
         self.kernel().sockets.insert(name, gadget);
         self.enumerate();
     }
@@ -150,8 +159,10 @@ impl FakeSysfs {
                     && name.port().unwrap() <= hub.gadget.ports
             });
             let is_there = kernel.nodes.contains_key(&name);
-            if !reaches || is_there || kernel.off.contains(&name) || kernel.removed.contains(&name)
-            {
+            let is_found =
+                kernel.switches_no_power && (kernel.pending.remove(&name) || kernel.finds_again);
+            let is_off = kernel.off.contains(&name) && !is_found;
+            if !reaches || is_there || is_off || kernel.removed.contains(&name) {
                 continue;
             }
             let id = kernel.next_id;
@@ -269,6 +280,10 @@ impl Sysfs for FakeSysfs {
             "product" => some(&gadget.name),
             "serial" => some(&gadget.serial),
             "speed" => Ok(b"480\n".to_vec()),
+            "maxchild" => {
+                let ports = if node.is_authorized { gadget.ports } else { 0 };
+                Ok(format!("{ports}\n").into())
+            }
             "authorized" => Ok(flag(node.is_authorized)[..1].to_vec()),
             "port/connect_type" if !name.is_controller() => Ok(b"hotplug\n".to_vec()),
             other => {
@@ -342,7 +357,7 @@ impl Sysfs for FakeSysfs {
             let mut names: Vec<String> =
                 (0..node.interfaces.len()).map(|number| format!("{name}:1.{number}")).collect();
             if name.is_controller() {
-                names = vec![hub];
+                names = node.is_authorized.then_some(hub).into_iter().collect();
             }
             names.push("power".to_owned());
             return Ok(names);

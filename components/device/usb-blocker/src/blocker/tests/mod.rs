@@ -34,6 +34,7 @@ impl Bench {
     /// With these rules of the image; ports 1 to 3 of the controller are in use.
     fn new(rules: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("run")).unwrap();
         fs::write(folder.path().join("image-rules"), rules).unwrap();
         let place = "pci0000:00/0000:00:04.0/hs";
         let list = format!("used {place}/1\nused {place}/2\nused {place}/3\nused {place}/1.*\n");
@@ -65,6 +66,7 @@ impl Bench {
         let path = |name| self.folder.path().join(name);
         let files = Files {
             state: self.folder.path().to_owned(),
+            runtime: path("run"),
             rules: path("image-rules"),
             ports: path("image-ports"),
         };

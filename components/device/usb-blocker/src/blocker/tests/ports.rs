@@ -48,13 +48,74 @@ fn the_ports_of_a_hub_are_off_before_anything_on_them_is_asked() {
 fn a_hub_that_forgets_is_told_again_and_what_it_lets_through_is_blocked() {
     let mut bench = Bench::started("allow");
     bench.kernel.kernel().off.clear();
+    bench.told();
     bench.kernel.plug("1-4", Gadget::storage("S"));
+    assert!(bench.kernel.is_there("1-4"));
     bench.on_event();
+    assert!(!bench.kernel.is_there("1-4"));
+    assert_eq!(bench.told(), ["usb.block denied: its port is not in use", "usb.remove"]);
+    assert!(bench.kernel.kernel().let_in.is_empty());
+}
+
+#[test]
+fn what_shows_on_a_port_that_cannot_be_switched_is_taken_away() {
+    let mut bench = Bench::started("allow");
+    bench.kernel.kernel().switches_no_power = true;
+    bench.told();
+    bench.kernel.plug("1-4", Gadget::storage("S"));
+    assert!(bench.kernel.is_there("1-4"));
+    bench.on_event();
+    assert!(!bench.kernel.is_there("1-4"));
+    assert_eq!(bench.told(), ["usb.block denied: its port is not in use", "usb.remove"]);
+    bench.look(Scope::Everything);
+    assert!(!bench.kernel.is_there("1-4") && bench.kernel.kernel().let_in.is_empty());
+}
+
+#[test]
+fn what_is_found_again_and_again_stays_blocked() {
+    let mut bench = Bench::started("allow");
+    {
+        let mut kernel = bench.kernel.kernel();
+        (kernel.switches_no_power, kernel.finds_again) = (true, true);
+    }
+    bench.told();
+    bench.kernel.plug("1-4", Gadget::storage("S"));
+    for _ in 0..5 {
+        bench.on_event();
+    }
     assert!(bench.kernel.is_there("1-4") && !bench.usable("1-4"));
     let told = bench.told();
-    assert_eq!(told.last().unwrap(), "usb.block denied: its port is not in use");
-    bench.look(Scope::Everything);
-    assert!(!bench.kernel.is_there("1-4"));
+    assert_eq!(told.iter().filter(|note| *note == "usb.remove").count(), 3, "{told:?}");
+    bench.on_event();
+    assert_eq!(bench.told(), [""; 0]);
+}
+
+#[test]
+fn a_controller_without_ports_in_use_is_off_and_asks_nobody() {
+    let mut bench = Bench::new("allow");
+    fs::write(bench.file("image-ports"), "").unwrap();
+    bench.kernel.kernel().switches_no_power = true;
+    bench.start();
+    bench.kernel.plug("1-1", Gadget::storage("S"));
+    bench.on_event();
+    assert!(bench.kernel.kernel().seen.is_empty());
+    let told = bench.told();
+    assert_eq!(told[2..], ["usb.block denied: none of its ports is in use"]);
+    // The next daemon knows its ports from the file of this boot.
+    bench.kill();
+    bench.start();
+    let status = bench.blocker().status();
+    assert_eq!((status.ports.open, status.ports.shut), (0, 4));
+    bench.blocker().set_port("usb1-port1", true).unwrap();
+    bench.on_event();
+    assert!(bench.usable("1-1"));
+    bench.kernel.kernel().switches_no_power = false;
+    bench.kernel.plug("1-2", Gadget::storage("S"));
+    bench.on_event();
+    assert!(!bench.kernel.is_there("1-2"), "its other ports are off");
+    bench.blocker().set_port("usb1-port1", false).unwrap();
+    bench.on_event();
+    assert!(!bench.kernel.is_there("1-1") && !bench.usable("usb1"));
 }
 
 #[test]
