@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_audit_log::{AuditRecord, Decision, Loss, LossCause};
+use holdfast_audit_log::{ActorKind, AuditRecord, Decision, Loss, LossCause};
 
 /// Refused calls of one user that are recorded one by one in a window.
 const ONE_BY_ONE: u64 = 10;
@@ -26,7 +26,7 @@ struct Window {
 impl Coalescer {
     /// Whether a record is to be kept by itself; else it is counted.
     pub fn takes(&mut self, record: &AuditRecord, now: u64) -> bool {
-        if record.decision() != Decision::Denied {
+        if record.decision() != Decision::Denied || is_own_decision(record) {
             return true;
         }
         let user = record.actor().uid;
@@ -60,6 +60,13 @@ impl Coalescer {
     pub fn next_deadline(&self) -> Option<u64> {
         self.users.values().map(|window| window.since.saturating_add(WINDOW_NS)).min()
     }
+}
+
+/// Whether nobody called: the device itself refuses something, as in what is plugged in. A caller who
+/// cannot be found out has at least a name.
+fn is_own_decision(record: &AuditRecord) -> bool {
+    let actor = record.actor();
+    actor.kind == ActorKind::System && actor.uid.is_none() && actor.name.is_none()
 }
 
 impl Window {
@@ -103,6 +110,21 @@ mod tests {
         assert_eq!((loss.count, loss.uid, loss.cause), (990, Some(1000), LossCause::Coalesced));
         assert!(coalescer.takes(&denied(1000), 7 + WINDOW_NS), "a new window");
         assert_eq!(coalescer.flush(), []);
+    }
+
+    #[test]
+    fn what_the_device_itself_refuses_is_told_one_by_one() {
+        let by = |actor| {
+            let action = Action::new("usb.block").unwrap();
+            let source = Source::device("usb").unwrap();
+            AuditRecord::new(OffsetDateTime::UNIX_EPOCH, source, actor, action, Text::default())
+                .denied(Text::lossy("implicit"))
+        };
+        let mut coalescer = Coalescer::default();
+        assert!((0..1000).all(|_| coalescer.takes(&by(Actor::system()), 5)));
+        let unknown = Actor { name: Some(Text::lossy(":1.7")), ..Actor::system() };
+        let taken = (0..1000).filter(|_| coalescer.takes(&by(unknown.clone()), 5)).count();
+        assert_eq!(taken, 10, "a caller who is not found out is a caller");
     }
 
     #[test]

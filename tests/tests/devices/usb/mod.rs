@@ -1,6 +1,7 @@
 //! USB on booted devices. Whether something can be used is read from where the kernel's drivers show
 //! it: block devices, input devices, names in sysfs.
 
+mod gadgets;
 mod ports;
 
 use anyhow::{Context, Result};
@@ -9,7 +10,7 @@ use holdfast_tests::Bench;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-use crate::support::shell::{run, until};
+use crate::support::shell::{must, run, until};
 
 /// Longest wait for records on their way to the cloud.
 const UPLOAD: Duration = Duration::from_secs(180);
@@ -39,10 +40,13 @@ fn stays_out(running: &Running, step: &str, name: &str, use_: &str) -> Result<()
 /// Records of the device in the cloud, once one fits.
 fn recorded(
     bench: &Bench,
+    running: &Running,
     serial: &str,
     what: &str,
     fits: impl Fn(&Value) -> bool,
 ) -> Result<Vec<Value>> {
+    let audit = "org.holdfast.Audit1 /org/holdfast/Audit1 org.holdfast.Audit1";
+    must(running, "flush", &format!("busctl call {audit} Flush"))?;
     let begun = Instant::now();
     loop {
         let arguments = ["device-audit", "search", "--device", serial, "--limit", "100000"];

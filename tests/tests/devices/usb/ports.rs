@@ -216,14 +216,12 @@ fn the_daemon_is_confined(running: &Running) -> Result<()> {
 }
 
 fn in_the_cloud(bench: &Bench, running: &Running) -> Result<()> {
-    let audit = "org.holdfast.Audit1 /org/holdfast/Audit1 org.holdfast.Audit1";
-    must(running, "flush", &format!("busctl call {audit} Flush"))?;
     let target = |record: &Value| record["payload"]["target"].to_string();
     let action = |record: &Value, action: &str| record["action"] == action;
     let bad = |record: &Value| {
         action(record, "usb.rules-load") && record["payload"]["outcome"] == "failed"
     };
-    let records = recorded(bench, SERIAL, "the bad rules", bad)?;
+    let records = recorded(bench, running, SERIAL, "the bad rules", bad)?;
     let has = |what: &str, fits: &dyn Fn(&Value) -> bool| {
         ensure!(records.iter().any(fits), "no record of {what}");
         Ok(())

@@ -126,7 +126,7 @@ impl<S: Sysfs> Blocker<S> {
             ports_place,
             port_list,
             port_faults: BTreeSet::new(),
-            root_hubs: RootHubs::open(files.runtime),
+            root_hubs: RootHubs::open(&files.runtime),
             ports_are_due: true,
             strays: BTreeMap::new(),
             parameters: Parameters { inserted: Inserted::default(), implicit },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::hubs::Controller;
 use crate::file::{self, FileError};
@@ -19,7 +19,7 @@ pub(super) struct RootHubs {
 
 impl RootHubs {
     /// What is known from earlier in this boot; a file that cannot be read says nothing.
-    pub fn open(folder: PathBuf) -> Self {
+    pub fn open(folder: &Path) -> Self {
         let file = folder.join("root-hubs");
         let text = file::read(&file, MAX_BYTES).map(|(bytes, _)| bytes).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -60,13 +60,13 @@ mod tests {
     fn counts_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let hub = |mbit| Controller { place: "pci0000:00/0000:00:05.0".to_owned(), mbit };
-        let mut hubs = RootHubs::open(folder.path().to_owned());
+        let mut hubs = RootHubs::open(folder.path());
         assert_eq!(hubs.count(&hub(480)), 0);
         hubs.remember(&hub(480), 4).unwrap();
         hubs.remember(&hub(5000), 2).unwrap();
-        let again = RootHubs::open(folder.path().to_owned());
+        let again = RootHubs::open(folder.path());
         assert_eq!((again.count(&hub(480)), again.count(&hub(5000))), (4, 2));
         std::fs::write(folder.path().join("root-hubs"), "nonsense\n\n a\n").unwrap();
-        assert_eq!(RootHubs::open(folder.path().to_owned()).count(&hub(480)), 0);
+        assert_eq!(RootHubs::open(folder.path()).count(&hub(480)), 0);
     }
 }

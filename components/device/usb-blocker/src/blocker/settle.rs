@@ -15,7 +15,6 @@ use super::{Blocker, RETRY, Scope, act, report};
 use crate::clock::Now;
 use crate::config::Mode;
 use crate::device_name::DeviceName;
-use crate::ports::PortUse;
 use crate::rules::Origin;
 use crate::sysfs::{Sysfs, is_gone};
 
