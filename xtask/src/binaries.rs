@@ -37,10 +37,12 @@ pub fn device(paths: &Paths) -> Result<PathBuf> {
     Ok(paths.target.join("release"))
 }
 
-/// Builds a program that only measures, an example of the audit daemon's package; its path.
+/// Builds a program that only measures, an example of a daemon's package, which is the start of its
+/// name: `holdfast-audit-load` is of `holdfast-audit`; its path.
 pub fn measuring(paths: &Paths, name: &str) -> Result<PathBuf> {
+    let package = name.rsplit_once('-').map_or(name, |(package, _)| package);
     process::step(&format!("build {name}"), || {
-        cargo(paths, &["--profile", "release", "-p", "holdfast-audit", "--example", name], "")
+        cargo(paths, &["--profile", "release", "-p", package, "--example", name], "")
     })?;
     Ok(paths.target.join("release/examples").join(name))
 }

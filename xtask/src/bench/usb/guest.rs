@@ -1,0 +1,178 @@
+//! What is measured on a booted device, which is gadgets to itself.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use holdfast_qemu::PowerOn;
+use serde::{Deserialize, Serialize};
+
+use super::Options;
+use crate::bench::shell::Shell;
+use crate::device::{self, Making};
+use crate::paths::Paths;
+
+const NAME: &str = "bench-usb";
+const PROFILE: &str = "bench";
+/// Longest wait for a start of the device.
+const PATIENCE: Duration = Duration::from_secs(240);
+const GADGET: &str = "/usr/lib/holdfast-gadgets/gadget";
+/// Dummy controllers on which gadgets come and go at once.
+const CONTROLLERS: u64 = 8;
+/// Cycles of one command: the console waits no longer.
+const AT_ONCE: u64 = 500;
+/// The rule of both daemons.
+const RULE: &str = "allow id 1d6b:0104";
+
+/// All of it.
+#[derive(Serialize)]
+pub struct Guest {
+    /// Each daemon.
+    pub daemons: Vec<Daemon>,
+    /// Plugged in and out.
+    pub cycles: Cycles,
+}
+
+/// A daemon.
+#[derive(Serialize)]
+pub struct Daemon {
+    /// Its name.
+    pub name: &'static str,
+    /// From the kernel's event that a device is there to the one that an interface of it is.
+    pub latency: Latency,
+    /// Memory afterwards, KiB of PSS.
+    pub pss_kib: u64,
+}
+
+/// Microseconds.
+#[derive(Serialize, Deserialize)]
+pub struct Latency {
+    /// Times.
+    pub count: u64,
+    /// Median.
+    pub p50_us: u64,
+    /// 99th percentile.
+    pub p99_us: u64,
+}
+
+/// Devices that come and go.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Cycles {
+    /// How often one was plugged in.
+    pub plugged: u64,
+    /// Of those that a rule is for.
+    pub good_let_in: u64,
+    /// Of those that no rule is for.
+    pub evil_found: u64,
+    /// Of these.
+    pub violations: u64,
+    /// Took so long.
+    pub seconds: u64,
+}
+
+/// Boots a device and measures.
+pub fn run(paths: &Paths, options: &Options) -> Result<Guest> {
+    let folder = device::folder(paths, NAME)?;
+    device::ensure_off(&folder, NAME)?;
+    let serial = device::serial_of(NAME);
+    let making = Making { profile: PROFILE, serial: &serial, publish: false };
+    let ready = device::make(paths, &folder, &making)?;
+    let running = ready.device.power_on(PowerOn::default())?;
+    running.console().wait_for("holdfast#", PATIENCE)?;
+    let mut shell = Shell::new(&running);
+    shell.check("systemctl mask --runtime --now holdfast-console holdfast-enroll")?;
+    until(&mut shell, "systemctl is-active --quiet holdfast-usb")?;
+    prepare(&mut shell)?;
+
+    let mut daemons = Vec::new();
+    let latency = format!("holdfast-usb-load latency {} good0", options.plugs);
+    eprintln!("  {} plugs, holdfast-usb ...", options.plugs);
+    daemons.push(Daemon {
+        name: "holdfast-usb",
+        latency: shell.json(&latency)?,
+        pss_kib: pss_kib(&mut shell, "holdfast-usb")?,
+    });
+    let cycles = cycle(&mut shell, options.cycles)?;
+
+    eprintln!("  {} plugs, usbguard ...", options.plugs);
+    shell.check("systemctl stop holdfast-usb")?;
+    start_usbguard(&mut shell)?;
+    daemons.push(Daemon {
+        name: "usbguard",
+        latency: shell.json(&latency)?,
+        pss_kib: pss_kib(&mut shell, "usbguard")?,
+    });
+    running.shut_down(Duration::from_secs(180))?;
+    Ok(Guest { daemons, cycles })
+}
+
+fn cycle(shell: &mut Shell<'_>, count: u64) -> Result<Cycles> {
+    let mut all = Cycles::default();
+    while all.plugged < count {
+        let load = format!("holdfast-usb-load cycles {AT_ONCE} {CONTROLLERS} 2> /dev/null");
+        let part: Cycles = shell.json(&load)?;
+        all.plugged += part.plugged;
+        all.good_let_in += part.good_let_in;
+        all.evil_found += part.evil_found;
+        all.violations += part.violations;
+        all.seconds += part.seconds;
+        eprint!("\r  plugged in {} of {count} ", all.plugged);
+    }
+    eprintln!();
+    Ok(all)
+}
+
+/// Gadgets, ports, the rule; and no limit of storms, since this is one.
+fn prepare(shell: &mut Shell<'_>) -> Result<()> {
+    let limit = "sed 's/^arrivals.*/arrivals = 1000/' /usr/lib/holdfast/usb.toml > /run/usb.toml";
+    let folder = "/run/systemd/system/holdfast-usb.service.d";
+    let start = "ExecStart=\\nExecStart=/usr/bin/holdfast-usb --config /run/usb.toml\\n";
+    shell.check(&format!("{limit}; mkdir -p {folder}"))?;
+    shell.check(&format!("printf '[Service]\\n{start}' > {folder}/own.conf"))?;
+    shell.check("systemctl daemon-reload; systemctl restart holdfast-usb")?;
+    shell.check(&format!("{GADGET} load {CONTROLLERS} > /dev/null"))?;
+    for number in 0..CONTROLLERS {
+        shell.check(&format!("{GADGET} make good{number} GOOD{number} storage"))?;
+        shell.check(&format!("{GADGET} make evil{number} EVIL{number} keyboard"))?;
+        let evil = format!("/sys/kernel/config/usb_gadget/evil{number}");
+        shell.check(&format!("echo 0x0105 > {evil}/idProduct"))?;
+        let port = format!("platform/dummy_hcd.{number}/hs/1");
+        shell.check(&format!("holdfast usb ports enable {port}"))?;
+    }
+    shell.check(&format!("holdfast usb rules append '{RULE}'"))?;
+    Ok(())
+}
+
+/// With what its own unit gives it, as far as it matters here.
+fn start_usbguard(shell: &mut Shell<'_>) -> Result<()> {
+    let settings = "RuleFile=/run/usbguard/rules.conf\\nImplicitPolicyTarget=block\\n\
+        PresentDevicePolicy=apply-policy\\nPresentControllerPolicy=keep\\n\
+        InsertedDevicePolicy=apply-policy\\nAuthorizedDefault=none\\nDeviceManagerBackend=uevent\\n\
+        IPCAllowedUsers=root\\nIPCAccessControlFiles=/run/usbguard/ipc/\\nAuditBackend=FileAudit\\n\
+        AuditFilePath=/run/usbguard/audit.log\\n";
+    shell.check("mkdir -p -m 700 /run/usbguard/ipc")?;
+    shell.check(&format!("printf '{settings}' > /run/usbguard/daemon.conf"))?;
+    shell.check(&format!("echo '{RULE}' > /run/usbguard/rules.conf"))?;
+    shell.check("chmod 600 /run/usbguard/*.conf")?;
+    let start = "systemd-run --quiet --unit=usbguard /usr/sbin/usbguard-daemon -k -c";
+    shell.check(&format!("{start} /run/usbguard/daemon.conf"))?;
+    shell.check("sleep 5; systemctl is-active usbguard")?;
+    Ok(())
+}
+
+fn pss_kib(shell: &mut Shell<'_>, unit: &str) -> Result<u64> {
+    shell.number(&format!(
+        "p=$(systemctl show -P MainPID {unit}); grep ^Pss: /proc/$p/smaps_rollup | tr -dc 0-9; echo"
+    ))
+}
+
+fn until(shell: &mut Shell<'_>, command: &str) -> Result<()> {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if shell.check(command).is_ok() {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_secs(2));
+    }
+    bail!("not after {} seconds: {command}", PATIENCE.as_secs())
+}
