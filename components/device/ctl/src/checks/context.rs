@@ -2,6 +2,8 @@
 
 use std::{fs, io, path::PathBuf};
 
+use holdfast_ipc::usb::UsbStatus;
+
 use super::Finding;
 use crate::{Snapshot, bus::Units, status::now};
 
@@ -16,6 +18,8 @@ pub struct Context {
     pub identity: Result<Snapshot, String>,
     /// Units of systemd, or why they are not known.
     pub units: Result<Units, String>,
+    /// How the USB daemon is, or why that is not known.
+    pub usb: Result<UsbStatus, String>,
 }
 
 impl Context {
@@ -26,6 +30,7 @@ impl Context {
             now: now(),
             identity: Err("it was not asked".to_owned()),
             units: Err("it was not asked".to_owned()),
+            usb: Err("it was not asked".to_owned()),
         }
     }
 

@@ -22,6 +22,7 @@ impl Fixture {
             now: NOW,
             identity: Err("no service".into()),
             units: Err("no systemd".into()),
+            usb: Err("no daemon".into()),
         };
         Self { _dir: dir, context }
     }

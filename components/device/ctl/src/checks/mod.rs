@@ -17,6 +17,7 @@ mod secure_boot;
 mod site;
 mod tpm;
 mod units;
+mod usb;
 mod var;
 mod var_seal;
 mod var_verdict;
@@ -56,6 +57,7 @@ pub const CHECKS: &[Check] = &[
     Check { id: "var", run: var::run },
     Check { id: "var-seal", run: var_seal::run },
     Check { id: "firewall", run: firewall::run },
+    Check { id: "usb", run: usb::run },
     Check { id: "units", run: units::run },
     Check { id: "enrolment", run: enrolment::run },
     Check { id: "certificate", run: certificate::run },
@@ -106,12 +108,14 @@ async fn look(with_service: bool) -> (Context, Vec<Entry>) {
         Ok(bus) => bus,
         Err(failure) => {
             context.identity = Err(failure.text.clone());
+            context.usb = Err(failure.text.clone());
             context.units = Err(failure.text);
             return (context, Vec::new());
         }
     };
     context.identity = bus::snapshot(&bus).await.map_err(|failure| failure.text);
     context.units = bus::units(&bus).await.map_err(|failure| failure.text);
+    context.usb = usb::ask(&bus).await;
     let service = if with_service && context.identity.is_ok() {
         report::of_service(&bus).await
     } else {
