@@ -44,6 +44,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
         &["audit_checkpoint", "audit_export", "audit_frames", "kernel_messages"],
     ),
     ("components/device/usb-blocker", &["uevents"]),
+    ("components/lib/policy-document", &["policy_document"]),
     ("components/lib/site", &["site"]),
     ("components/lib/usb-rules", &["usb_descriptors", "usb_rules"]),
 ];

@@ -56,6 +56,8 @@ pub const POLICY_ATTESTED: HoldfastOid = holdfast_oid!(4);
 pub const POLICY_NOT_ATTESTED: HoldfastOid = holdfast_oid!(5);
 /// Purpose of a certificate (extended key usage): the server's receipts of audit records.
 pub const PURPOSE_AUDIT_RECEIPT: HoldfastOid = holdfast_oid!(6);
+/// Purpose of a certificate (extended key usage): policies for devices.
+pub const PURPOSE_POLICY: HoldfastOid = holdfast_oid!(7);
 
 impl HoldfastOid {
     /// Dotted decimal.
@@ -71,6 +73,11 @@ impl HoldfastOid {
     /// The DER encoding.
     pub fn to_der(&self) -> Vec<u8> {
         [&[0x06, 21], self.contents()].concat()
+    }
+
+    /// The DER value of an `extKeyUsage` extension (RFC 5280, 4.2.1.12) with this purpose alone.
+    pub fn to_extended_key_usage_der(&self) -> Vec<u8> {
+        [&[0x30, 23], self.to_der().as_slice()].concat()
     }
 
     /// The DER value of a `certificatePolicies` extension (RFC 5280, 4.2.1.4) with this policy.

@@ -185,10 +185,8 @@ pub fn is_for(certificate: &[u8], purpose: &HoldfastOid) -> Result<bool, der::Er
     let certificate = Certificate::from_der(certificate)?;
     let extensions = certificate.tbs_certificate.extensions.unwrap_or_default();
     let usage = extensions.iter().find(|extension| extension.extn_id == ID_CE_EXT_KEY_USAGE);
-    let oid = purpose.to_der();
     // Compared as DER: the arc is longer than what libraries take for an OID.
-    let length = u8::try_from(oid.len()).map_err(|_| der::Tag::Sequence.length_error())?;
-    let expected = [&[0x30, length], oid.as_slice()].concat();
+    let expected = purpose.to_extended_key_usage_der();
     Ok(usage.is_some_and(|usage| usage.extn_value.as_bytes() == expected))
 }
 

@@ -6,7 +6,6 @@ use rcgen::{CertificateParams, CustomExtension, DnType};
 use time::{Duration, OffsetDateTime};
 
 use super::{Validity, end_entity};
-use crate::asn1::{element, tag};
 use crate::ca::Serial;
 
 /// Devices hold on to a receipt until the next one; it is not revoked.
@@ -22,7 +21,7 @@ pub(in crate::ca) fn receipt_signer(
 ) -> CertificateParams {
     let mut params = end_entity(serial, Validity::of(now, LIFE, issuer_ends));
     params.distinguished_name.push(DnType::CommonName, "Holdfast audit receipts");
-    let purposes = element(tag::SEQUENCE, &[&PURPOSE_AUDIT_RECEIPT.to_der()]);
+    let purposes = PURPOSE_AUDIT_RECEIPT.to_extended_key_usage_der();
     let mut usage = CustomExtension::from_oid_content(&EXTENDED_KEY_USAGE, purposes);
     usage.set_criticality(true);
     params.custom_extensions = vec![usage];
