@@ -12,7 +12,6 @@ pub mod device_name;
 pub mod file;
 pub mod lockdown;
 pub mod options;
-pub mod ports;
 pub mod records;
 pub mod rules;
 pub mod run;

@@ -1,5 +1,5 @@
 //! The rule language that says which USB devices are let in: USBGuard's, so that its policies move
-//! over unchanged, with an extension for single interfaces.
+//! over unchanged, with an extension for single interfaces; and the list of ports that are in use.
 //!
 //! Pure: takes bytes, the time and what chance has drawn; returns rules and decisions. No I/O.
 //!
@@ -59,6 +59,7 @@ mod error;
 mod hash;
 mod interface_policy;
 mod policy;
+pub mod ports;
 mod rule;
 mod value;
 

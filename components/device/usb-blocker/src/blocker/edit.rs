@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holdfast_ipc::usb::{Lasting, Order, Parameter, UsbEvent};
 use holdfast_ipc::{CallError, ErrorKind};
+use holdfast_usb_rules::ports::{PortName, PortUse};
 use holdfast_usb_rules::{
     Document, EditError, History, Position, Rule, RuleDetail, RuleId, Verdict,
 };
@@ -14,7 +15,6 @@ use super::news::NoteOutcome;
 use super::{Blocker, parse_ports, parse_rules};
 use crate::clock::Now;
 use crate::file::FileError;
-use crate::ports::{PortName, PortUse};
 use crate::rules::{Kept, Origin};
 use crate::sysfs::Sysfs;
 

@@ -5,13 +5,13 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_usb_rules::ports::PortName;
 use holdfast_usb_rules::{
     Device, History, InterfacePlace, InterfacePolicy, InterfaceType, RuleDetail, RuleId, Target,
     Verdict,
 };
 
 use crate::device_name::DeviceName;
-use crate::ports::PortName;
 
 /// A device from its coming to its going.
 #[derive(Debug)]

@@ -2,12 +2,13 @@
 
 use std::io;
 
+use holdfast_usb_rules::ports::{PortName, PortUse};
+
 use super::entry::{Entry, HubPort};
 use super::news::NoteOutcome;
 use super::{Blocker, Scope};
 use crate::config::Mode;
 use crate::device_name::DeviceName;
-use crate::ports::{PortName, PortUse};
 use crate::sysfs::{Sysfs, is_gone};
 
 /// How often what is found on a port that is off is taken away. A hub that switches no power may

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use holdfast_usb_rules::ports::PortUse;
 use holdfast_usb_rules::{Basis, Circumstances, Decision, Device, Policy, RuleId, Test, Verdict};
 
 use super::entry::{Entry, Identity, Ruling};
 use super::parameters::Inserted;
 use crate::clock::Now;
-use crate::ports::PortUse;
 
 /// How soon it is looked whether the time is known.
 const TIME_UNKNOWN: Duration = Duration::from_secs(5);

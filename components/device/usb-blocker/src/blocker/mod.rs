@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_ipc::usb::{Presence, UsbEvent};
+use holdfast_usb_rules::ports::{MAX_LIST_BYTES, PortList, PortName, PortUse};
 use holdfast_usb_rules::{Document, History, MAX_DOCUMENT_BYTES, Policy, RuleId, Verdict};
 
 pub use news::{News, Note, NoteOutcome};
@@ -36,7 +37,6 @@ use self::storm::Storms;
 use crate::clock::Now;
 use crate::config::{Config, Mode};
 use crate::device_name::DeviceName;
-use crate::ports::{MAX_LIST_BYTES, PortList, PortName, PortUse};
 use crate::rules::{Kept, Origin, Place};
 use crate::sysfs::{Sysfs, is_gone};
 
