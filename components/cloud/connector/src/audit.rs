@@ -64,6 +64,8 @@ acts! {
     SetGroup => "group.set",
     /// A group was removed.
     RemoveGroup => "group.remove",
+    /// Rules or ports of a group's or a device's USB were set or taken away.
+    SetUsbPolicy => "usb-policy.set",
     /// A device asked for a certificate.
     Enrol => "est.enrol",
     /// A device asked for its next certificate with the one it has.

@@ -7,9 +7,9 @@ use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 use x509_parser::prelude::X509Certificate;
 
+use super::delegate::InUse;
 use super::ocsp::Responder;
 use super::profile::{Assurance, DeviceProfile, LeafSubject};
-use super::receipt::ReceiptSigner;
 use super::roster::{IssuingCa, Roster};
 use super::{CaCertificate, CaError, CaFolder, CaId, Crl, Passphrase, Serial, pkcs7};
 
@@ -42,7 +42,10 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     former: Vec<Signer>,
     responder: Responder,
-    receipt_signer: ReceiptSigner,
+    /// Shown as the protected header of receipts.
+    receipt_signer: InUse<String>,
+    /// Shown as its chain.
+    policy_signer: InUse<Vec<CertificateDer<'static>>>,
     device: DeviceProfile,
 }
 
@@ -90,7 +93,8 @@ impl Authority {
             issuer: current.issuer,
             former,
             responder: Responder::default(),
-            receipt_signer: ReceiptSigner::default(),
+            receipt_signer: InUse::default(),
+            policy_signer: InUse::default(),
             device: DeviceProfile::default(),
             roster,
         })
@@ -216,8 +220,12 @@ impl Authority {
         &self.responder
     }
 
-    pub(super) fn receipt_signer(&self) -> &ReceiptSigner {
+    pub(super) fn receipt_signer(&self) -> &InUse<String> {
         &self.receipt_signer
+    }
+
+    pub(super) fn policy_signer(&self) -> &InUse<Vec<CertificateDer<'static>>> {
+        &self.policy_signer
     }
 }
 

@@ -1,11 +1,14 @@
 //! The arguments, and the help that teaches them.
 
+mod usb;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use time::OffsetDateTime;
 
+pub(super) use self::usb::{Usb, UsbOwner, UsbPolicy};
 use super::{Client, Exit};
 use crate::access::Role;
 use crate::ca::{CaId, PublicUrl};
@@ -121,6 +124,9 @@ pub(super) enum Command {
     /// Groups of devices: what is said of several at once.
     #[command(subcommand)]
     Group(Group),
+    /// USB ports of devices.
+    #[command(subcommand)]
+    Usb(Usb),
     /// Recovery keys: what opens a device's disk when its TPM does not.
     #[command(subcommand)]
     Recovery(Recovery),

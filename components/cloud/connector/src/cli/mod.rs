@@ -19,6 +19,7 @@ mod serve;
 mod site;
 mod token;
 mod transfer;
+mod usb;
 
 use std::process::ExitCode;
 
@@ -48,6 +49,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::DeviceAudit(command) => {
             Box::pin(device_audit::run(command, &connection, &output)).await
         }
+        Command::Usb(command) => usb::run(command, &connection, &output).await,
         Command::Token(command) => token::run(command, &connection, &output).await,
         Command::ApiKey(command) => key::run(command, &connection, &output).await,
     };

@@ -6,6 +6,7 @@ mod boot;
 mod recovery;
 mod self_;
 mod token;
+mod usb_policy;
 
 use std::sync::Arc;
 
@@ -26,16 +27,18 @@ const BODY_LIMIT: usize = 64 * 1024;
 const SELF: &str = "/api/v1/device/self";
 const BOOT: &str = "/api/v1/device/boot";
 const RECOVERY_KEY: &str = "/api/v1/device/recovery-key";
+const USB_POLICY: &str = "/api/v1/device/policy/usb";
 const TOKEN: &str = "/api/v1/device/token";
 
 const AUDIT_LOG: &str = "/api/v1/device/audit/logs/{log}";
 const AUDIT_RECORDS: &str = "/api/v1/device/audit/logs/{log}/records/{first}";
 
 /// Methods and paths of the device API, for the API's description.
-pub const ROUTES: [(&str, &str); 8] = [
+pub const ROUTES: [(&str, &str); 9] = [
     ("get", SELF),
     ("put", BOOT),
     ("put", RECOVERY_KEY),
+    ("get", USB_POLICY),
     ("post", TOKEN),
     ("get", AUDIT_LOG),
     ("put", AUDIT_LOG),
@@ -49,6 +52,7 @@ pub fn router(app: &App) -> Router {
     Router::new()
         .route(SELF, get(self_::show))
         .route(RECOVERY_KEY, put(recovery::put))
+        .route(USB_POLICY, get(usb_policy::show))
         .merge(audit::router())
         .merge(boot::router())
         .merge(token::router())

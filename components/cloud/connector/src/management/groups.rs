@@ -16,7 +16,7 @@ use crate::reply::{Body, ErrorReply, Parameters, RequestId};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TenantParameter {
-    tenant: Option<Tenant>,
+    pub(super) tenant: Option<Tenant>,
 }
 
 pub(super) async fn list(
@@ -73,11 +73,11 @@ pub(super) async fn remove(
     Ok(Json(app.outcome(&operation, removed, &id).await?))
 }
 
-fn group_name(text: &str, id: &RequestId) -> Result<GroupName, ErrorReply> {
+pub(super) fn group_name(text: &str, id: &RequestId) -> Result<GroupName, ErrorReply> {
     text.parse().map_err(|e| ErrorReply::malformed(format!("group: {e}"), id))
 }
 
-async fn tenant_or_only(
+pub(super) async fn tenant_or_only(
     app: &App,
     named: Option<Tenant>,
     id: &RequestId,

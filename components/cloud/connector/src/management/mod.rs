@@ -19,6 +19,7 @@ mod routes;
 mod sites;
 mod tokens;
 pub mod types;
+mod usb;
 
 pub use auth::Caller;
 pub use routes::{Route, router, routes};

@@ -7,7 +7,7 @@ use http::Method;
 
 use super::{
     alerts, api_keys, audit_records, auth, authority, device_audit, devices, ek_cas, events,
-    groups, health, import, recovery, releases, sites, tokens,
+    groups, health, import, recovery, releases, sites, tokens, usb,
 };
 use crate::access::Role;
 use crate::app::App;
@@ -90,6 +90,20 @@ fn device_routes() -> Vec<Route> {
             Act::RemoveGroup,
             "/api/v1/groups/{group}/remove",
             post(groups::remove),
+        ),
+        Route::read("/api/v1/groups/{group}/usb-policy", get(usb::of_group)),
+        Route::change(
+            Admin,
+            Act::SetUsbPolicy,
+            "/api/v1/groups/{group}/usb-policy",
+            post(usb::set_of_group).layer(DefaultBodyLimit::max(usb::BODY_LIMIT)),
+        ),
+        Route::read("/api/v1/devices/{device}/usb-policy", get(usb::of_device)),
+        Route::change(
+            Admin,
+            Act::SetUsbPolicy,
+            "/api/v1/devices/{device}/usb-policy",
+            post(usb::set_of_device).layer(DefaultBodyLimit::max(usb::BODY_LIMIT)),
         ),
         Route::read("/api/v1/recovery-keys", get(recovery::list)),
         Route::read("/api/v1/devices/{device}/recovery-key", get(recovery::show)),

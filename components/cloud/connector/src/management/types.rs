@@ -10,6 +10,7 @@ use crate::registry::{
     QuoteMode, StoredBootReport, Tenant,
 };
 use crate::tokens::{Audience, Scope};
+use crate::usb::TextChange;
 
 /// How many items a page of a log has: what was asked for, in bounds.
 pub(super) fn page(wanted: Option<u32>) -> u32 {
@@ -93,6 +94,19 @@ pub struct ImportedSecret {
     /// Until when it is good.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: time::OffsetDateTime,
+}
+
+/// Says something of the USB ports of a group or a device. What is left out stays as it is, null
+/// takes it away.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetUsbPolicy {
+    /// Text of a rules file.
+    #[serde(default, skip_serializing_if = "TextChange::is_keep")]
+    pub rules: TextChange,
+    /// Text of a port list.
+    #[serde(default, skip_serializing_if = "TextChange::is_keep")]
+    pub ports: TextChange,
 }
 
 /// Allows CAs of TPM makers.

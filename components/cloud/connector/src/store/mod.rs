@@ -26,6 +26,7 @@ use crate::registry::{
 use crate::releases::Release;
 use crate::sites::Site;
 use crate::tokens::{Audience, AudienceRecord};
+use crate::usb::{DeviceUsbPolicy, UsbDocument, UsbPolicy, UsbPolicyChange};
 
 /// What a store operation gives.
 pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -208,6 +209,24 @@ pub trait Store: Send + Sync + 'static {
         name: GroupName,
         audit: AuditEntry,
     ) -> StoreFuture<'_, Group>;
+
+    /// Changes what is said of the USB ports of a group or a device.
+    fn set_usb_policy(
+        &self,
+        change: UsbPolicyChange,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, UsbPolicy>;
+    /// What is said of the USB ports of a group.
+    fn group_usb_policy(&self, tenant: Tenant, name: GroupName) -> StoreFuture<'_, UsbPolicy>;
+    /// What is said of the USB ports of a device, and what comes of it.
+    fn device_usb_policy(&self, device_id: Uuid) -> StoreFuture<'_, DeviceUsbPolicy>;
+    /// What a device is told of its USB ports; its version is another one than before if it says
+    /// something else. None: nothing is said.
+    fn usb_document(
+        &self,
+        device_id: Uuid,
+        at: OffsetDateTime,
+    ) -> StoreFuture<'_, Option<UsbDocument>>;
 
     /// Records an enrolment, if the claim is still admitted.
     fn enrol(

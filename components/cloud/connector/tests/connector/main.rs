@@ -25,3 +25,5 @@ mod renewal;
 mod store;
 mod support;
 mod swtpm;
+mod usb_commands;
+mod usb_policy;

@@ -4,6 +4,7 @@
 mod device;
 mod issuing;
 mod ocsp;
+mod policy;
 mod public_url;
 mod receipt;
 mod root;
@@ -12,13 +13,16 @@ pub(super) mod server;
 pub use device::{Assurance, DeviceProfile, LeafSubject, ProfileError};
 pub(super) use issuing::issuing;
 pub(super) use ocsp::ocsp_responder;
+pub(super) use policy::policy_signer;
 pub use public_url::{PublicUrl, PublicUrlError};
 pub(super) use receipt::receipt_signer;
 pub(super) use root::{CrossSigned, cross, root};
 pub(super) use server::server;
 
+use holdfast_attestation::oid::HoldfastOid;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, IsCa, KeyUsagePurpose, SerialNumber,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa,
+    KeyUsagePurpose, SerialNumber,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -27,6 +31,8 @@ use super::Serial;
 /// Whoever is to trust a new certificate may have a slow clock; devices judge by one that may stand
 /// at the build time of their image.
 const BACKDATED: Duration = Duration::hours(1);
+/// id-ce-extKeyUsage (RFC 5280, 4.2.1.12)
+const EXTENDED_KEY_USAGE: [u64; 4] = [2, 5, 29, 37];
 
 /// Start and end of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +62,22 @@ fn end_entity(serial: &Serial, validity: Validity) -> CertificateParams {
     let mut params = base(serial, validity);
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params
+}
+
+/// A certificate of the server that is for one purpose of ours and for nothing else.
+fn single_purpose(
+    serial: &Serial,
+    validity: Validity,
+    name: &str,
+    purpose: &HoldfastOid,
+) -> CertificateParams {
+    let mut params = end_entity(serial, validity);
+    params.distinguished_name.push(DnType::CommonName, name);
+    let purposes = purpose.to_extended_key_usage_der();
+    let mut usage = CustomExtension::from_oid_content(&EXTENDED_KEY_USAGE, purposes);
+    usage.set_criticality(true);
+    params.custom_extensions = vec![usage];
     params
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::columns;
+use super::{columns, usb_policies};
 use crate::registry::{Group, GroupName, NewGroup, Tenant};
 use crate::store::StoreError;
 
@@ -99,6 +99,7 @@ pub(super) fn remove(
     }
     let key = [tenant.as_str(), name.as_str()];
     db.execute("UPDATE devices SET group_name = NULL WHERE tenant = ?1 AND group_name = ?2", key)?;
+    usb_policies::remove_group(db, tenant, name)?;
     db.execute("DELETE FROM groups WHERE tenant = ?1 AND name = ?2", key)?;
     Ok(group)
 }

@@ -19,6 +19,7 @@ mod releases;
 mod revocations;
 mod schema;
 mod sites;
+mod usb_policies;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ use rusqlite::{Connection, OpenFlags};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use self::usb_policies::Known;
 use self::writer::Writer;
 use super::{
     Acknowledgement, AlertFilter, AuditEntry, AuditFilter, ChangeOrder, DeviceFilter, Enrolment,
@@ -48,6 +50,7 @@ use crate::registry::{
 use crate::releases::Release;
 use crate::sites::Site;
 use crate::tokens::{Audience, AudienceRecord};
+use crate::usb::{DeviceUsbPolicy, UsbDocument, UsbPolicy, UsbPolicyChange};
 
 /// Another process (`holdfast-cloud site new`) may hold the write lock for a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -202,6 +205,48 @@ impl Store for SqliteStore {
             let removed = groups::remove(db, &tenant, &name)?;
             audit::insert(db, &audit)?;
             Ok(removed)
+        })
+    }
+
+    fn set_usb_policy(
+        &self,
+        change: UsbPolicyChange,
+        audit: AuditEntry,
+    ) -> StoreFuture<'_, UsbPolicy> {
+        self.write(move |db| {
+            let policy = usb_policies::change(db, change)?;
+            audit::insert(db, &audit)?;
+            Ok(policy)
+        })
+    }
+
+    fn group_usb_policy(&self, tenant: Tenant, name: GroupName) -> StoreFuture<'_, UsbPolicy> {
+        self.read(move |db| {
+            groups::get(db, &tenant, &name)?;
+            usb_policies::of_group(db, &tenant, &name)?.ok_or_else(|| {
+                StoreError::NotFound(format!("USB policy of group {name} of tenant {tenant}"))
+            })
+        })
+    }
+
+    fn device_usb_policy(&self, device_id: Uuid) -> StoreFuture<'_, DeviceUsbPolicy> {
+        self.read(move |db| usb_policies::of_device(db, device_id))
+    }
+
+    fn usb_document(
+        &self,
+        device_id: Uuid,
+        at: OffsetDateTime,
+    ) -> StoreFuture<'_, Option<UsbDocument>> {
+        Box::pin(async move {
+            // Devices ask often and are told seldom: the one writer is left alone.
+            match self.read(move |db| usb_policies::known_document(db, device_id)).await? {
+                Known::Nothing => Ok(None),
+                Known::Document(document) => Ok(Some(document)),
+                Known::Changed => {
+                    self.write(move |db| usb_policies::make_document(db, device_id, at)).await
+                }
+            }
         })
     }
 
