@@ -16,6 +16,9 @@
 //! [seal]
 //! role = "operator"
 //! units = []
+//!
+//! [read]
+//! units = ["holdfast-usb.service"]         # certificate and connector, besides viewers and signers
 //! ```
 
 use std::fmt;
@@ -92,6 +95,8 @@ pub struct IdentityPolicy {
     token: Vec<TokenRule>,
     #[serde(default)]
     seal: Parties,
+    #[serde(default)]
+    read: Readers,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -126,6 +131,12 @@ struct Parties {
     #[serde(default)]
     role: Option<Role>,
     #[serde(default)]
+    units: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Readers {
     units: Vec<String>,
 }
 
@@ -200,7 +211,7 @@ impl IdentityPolicy {
         }
         let units = policy.sign.iter().flat_map(|rule| &rule.units);
         let units = units.chain(policy.token.iter().flat_map(|rule| &rule.units));
-        let units = units.chain(&policy.seal.units);
+        let units = units.chain(&policy.seal.units).chain(&policy.read.units);
         for unit in units {
             let stem = unit.strip_suffix(".service").unwrap_or_default();
             if stem.is_empty() || stem.contains(['/', ' ']) {
@@ -260,9 +271,11 @@ impl IdentityPolicy {
         })
     }
 
-    /// Whether the caller may read the certificate: viewers, and the units that may sign.
+    /// Whether the caller may read certificate and connector: viewers, the units that may sign, and
+    /// those that are listed for it.
     pub fn may_read(&self, caller: &Caller) -> Result<(), String> {
-        let units: Vec<String> = self.sign.iter().flat_map(|rule| rule.units.clone()).collect();
+        let signers = self.sign.iter().flat_map(|rule| &rule.units);
+        let units: Vec<String> = signers.chain(&self.read.units).cloned().collect();
         self.admit(caller, Some(Role::Viewer), &units).map(|_| ())
     }
 
@@ -491,6 +504,11 @@ mod tests {
         let policy = IdentityPolicy::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
         assert_eq!(policy.unit_proof, UnitProof::ProcessFd);
         assert!(policy.may_seal(&caller(Some(Role::Operator), None)).is_ok());
+        let usb = caller(None, Some(("holdfast-usb.service", true)));
+        assert_eq!(policy.may_read(&usb), Ok(()));
+        assert!(policy.may_seal(&usb).is_err());
+        let device = Name::new("device").unwrap();
+        assert!(policy.may_sign(&usb, &device, SignScheme::RsaPssSha256).is_err());
         let tls = Name::new("tls").unwrap();
         let admin = caller(Some(Role::Admin), None);
         assert!(policy.may_sign(&admin, &tls, SignScheme::RsaPssSha256).is_err());

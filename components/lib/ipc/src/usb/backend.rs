@@ -140,6 +140,11 @@ pub trait UsbBackend: Send + Sync + 'static {
         document: Document,
     ) -> impl Future<Output = Result<(), CallError>> + Send;
 
+    /// Takes what the cloud says of rules and ports, if it is meant for this device and newer than
+    /// what was taken before; its version. A document that is not taken changes nothing.
+    fn apply_policy(&self, document: String)
+    -> impl Future<Output = Result<u64, CallError>> + Send;
+
     /// Value of a parameter.
     fn parameter(
         &self,

@@ -51,6 +51,9 @@ pub trait Usb1 {
     /// Takes the rules of a file in place of all that are there.
     fn replace_rules(&self, text: &str) -> zbus::Result<()>;
 
+    /// Takes a signed policy of the cloud; its version.
+    fn apply_policy(&self, document: &str) -> zbus::Result<u64>;
+
     /// A device was decided about or left: a [`DecisionReport`](super::DecisionReport).
     #[zbus(signal)]
     fn decided(&self, json: &str) -> zbus::Result<()>;

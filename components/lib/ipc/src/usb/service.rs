@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use holdfast_policy_document::read_unverified;
 use holdfast_usb_rules::RuleId;
 use zbus::{Connection, message::Header};
 
 use super::{UsbBackend, argument};
-use crate::{Call, CallError, Guard, Role};
+use crate::{Call, CallError, Caller, Guard, Role};
+
+/// The unit that fetches policies from the cloud.
+const POLICY_UNIT: &str = "holdfast-enroll.service";
 
 /// The backend behind the guard. Clones share one backend.
 pub(super) struct Service<B> {
@@ -77,6 +81,21 @@ impl<B: UsbBackend> Service<B> {
         .await
     }
 
+    pub(super) async fn apply_policy(
+        &self,
+        from: Origin<'_>,
+        document: String,
+    ) -> Result<u64, CallError> {
+        let read = read_unverified(document.as_bytes());
+        let version = read.map(|read| read.policy.version.to_string()).unwrap_or_default();
+        let arguments: [&[u8]; 1] = [document.as_bytes()];
+        let call = Call { action: "usb.policy-apply", target: &version, arguments: &arguments };
+        let caller = self.guard.caller(from.connection, from.header, &call).await?;
+        let decision = may_apply_policy(&caller);
+        let operation = self.backend.apply_policy(document.clone());
+        self.guard.change(&call, &caller, decision, operation).await
+    }
+
     pub(super) async fn remove_rule(&self, from: Origin<'_>, rule: u32) -> Result<(), CallError> {
         let target = rule.to_string();
         let arguments: [&[u8]; 1] = [&rule.to_be_bytes()];
@@ -85,7 +104,49 @@ impl<B: UsbBackend> Service<B> {
     }
 }
 
+/// Whether the caller may hand over a policy of the cloud: the unit that fetches it, and admins. Who
+/// signed it is another question.
+fn may_apply_policy(caller: &Caller) -> Result<(), String> {
+    let by_role = caller.require(Role::Admin);
+    match caller.unit.as_ref().filter(|unit| unit.name == POLICY_UNIT) {
+        None => by_role,
+        Some(unit) if unit.pinned => Ok(()),
+        Some(unit) => by_role.map_err(|reason| {
+            format!("{reason}; {} may, but the bus gave no proof of the process", unit.name)
+        }),
+    }
+}
+
 /// Who may make a decision: one that stays changes the policy.
 pub(super) fn role_to_decide(permanent: bool) -> Role {
     if permanent { Role::Admin } else { Role::Operator }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Unit;
+
+    #[test]
+    fn the_unit_that_fetches_policies_and_admins_may_hand_them_over() {
+        let admin = Some(Role::Admin);
+        let table = [
+            (None, Some((POLICY_UNIT, true)), Ok(())),
+            (None, Some((POLICY_UNIT, false)), Err("no proof of the process")),
+            (admin, Some((POLICY_UNIT, false)), Ok(())),
+            (admin, None, Ok(())),
+            (Some(Role::Operator), None, Err("role admin is needed")),
+            (None, Some(("holdfast-audit.service", true)), Err("role admin is needed")),
+            (None, None, Err("role admin is needed")),
+        ];
+        for (role, unit, expected) in table {
+            let unit = unit.map(|(name, pinned)| Unit { name: name.to_owned(), pinned });
+            let caller = Caller { uid: 990, role, pid: None, login_uid: None, unit, program: None };
+            match (may_apply_policy(&caller), expected) {
+                (Ok(()), Ok(())) => {}
+                (Err(reason), Err(part)) if reason.contains(part) => {}
+                (result, _) => panic!("{caller:?}: {result:?}, expected {expected:?}"),
+            }
+        }
+    }
 }

@@ -201,6 +201,16 @@ impl<B: UsbBackend> Usb1<B> {
         self.0.change(from, Role::Admin, &call, operation).await
     }
 
+    #[zbus(out_args("version"))]
+    async fn apply_policy(
+        &self,
+        document: String,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<u64, CallError> {
+        self.0.apply_policy(Origin { connection, header: &header }, document).await
+    }
+
     #[zbus(signal)]
     async fn decided(emitter: &SignalEmitter<'_>, json: &str) -> zbus::Result<()>;
 }

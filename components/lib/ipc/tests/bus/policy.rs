@@ -9,7 +9,7 @@ use holdfast_ipc::usb::{self, usbguard_names};
 use super::client::{Cast, Object, Who, call, call_any, call_object, can_be_others};
 use super::private_bus::PrivateBus;
 use super::service::Service;
-use super::usb::{METHODS, Usb};
+use super::usb::{METHODS, POLICY, Usb};
 
 /// As much of the system bus's own policy as matters, then the shipped one with ids in place of
 /// names that this machine does not have.
@@ -92,6 +92,27 @@ async fn usb_is_read_by_viewers_and_decided_about_by_operators() {
             service.log.take();
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_enroller_hands_policies_to_usb_and_nothing_else() {
+    if !can_be_others() {
+        return;
+    }
+    let cast = Cast::of_this_machine();
+    let enroller = cast.stranger;
+    let policy = shipped_policy(&cast, usb::BUS_NAME, "holdfast-usb")
+        .replace("user=\"holdfast-enroll\"", &format!("user=\"{}\"", enroller.uid));
+    let bus = PrivateBus::start(&policy);
+    let service = Usb::start(&bus).await;
+    for method in METHODS {
+        let error = method.call(&bus, enroller).unwrap_err();
+        let is_stopped_by_the_bus = error.contains("Rejected send message");
+        assert_eq!(is_stopped_by_the_bus, method.name != POLICY, "{}: {error}", method.name);
+    }
+    // Whom the bus lets through is not yet the unit.
+    let denied = format!("usb.policy-apply  Denied Failed uid={}", enroller.uid);
+    assert_eq!(service.log.take(), [denied]);
 }
 
 /// Asks the bus for a name; its complaint.

@@ -154,6 +154,11 @@ impl UsbBackend for Recorder {
         Ok(())
     }
 
+    async fn apply_policy(&self, document: String) -> Result<u64, CallError> {
+        self.note(format!("policy of {} bytes", document.len()));
+        Ok(7)
+    }
+
     async fn parameter(&self, parameter: Parameter) -> Result<&'static str, CallError> {
         self.note(format!("parameter {}", parameter.name()));
         Ok("apply-policy")

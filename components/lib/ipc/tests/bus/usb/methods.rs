@@ -55,6 +55,7 @@ pub const NEXT: &str = "org.holdfast.Usb1.AllowNext";
 pub const DECIDE: &str = "org.holdfast.Usb1.Decide";
 pub const APPEND: &str = "org.holdfast.Usb1.AppendRule";
 pub const REPLACE: &str = "org.holdfast.Usb1.ReplaceRules";
+pub const POLICY: &str = "org.holdfast.Usb1.ApplyPolicy";
 pub const APPLY: &str = "org.usbguard.Devices1.applyDevicePolicy";
 
 /// Every method of every interface.
@@ -136,6 +137,13 @@ pub const METHODS: &[Method] = {
             "usb.rules-replace ",
             "replace \"allow 1d6b:*\"",
             "()",
+        ),
+        method(
+            Admin,
+            (POLICY, &["no document"]),
+            "usb.policy-apply ",
+            "policy of 11 bytes",
+            "(uint64 7,)",
         ),
         method(
             Viewer,

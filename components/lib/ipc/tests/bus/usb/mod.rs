@@ -27,7 +27,7 @@ use crate::service::Log;
 use backend::{Recorder, STICK, STICK_RULE, stick};
 use methods::{APPEND, APPLY, DECIDE, NEXT, REPLACE, object_of};
 
-pub use methods::METHODS;
+pub use methods::{METHODS, POLICY};
 
 /// The service under test.
 pub struct Usb {
@@ -212,6 +212,20 @@ async fn busctl_calls_usbguard_by_its_names() {
         assert!(answer.as_ref().is_ok_and(|answer| answer.starts_with(part)), "{answer:?}");
     }
     assert_eq!(service.backend.take().len(), table.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_record_of_a_policy_names_its_version() {
+    if !can_be_others() {
+        return;
+    }
+    let bus = PrivateBus::start(OPEN);
+    let service = Usb::start(&bus).await;
+    let document = include_str!("../../../../policy-document/fuzz/corpus/policy_document/complete");
+    let proxy = Usb1Proxy::new(&bus.connect().await).await.unwrap();
+    assert_eq!(proxy.apply_policy(document).await.unwrap(), 7);
+    assert_eq!(service.log.take(), ["usb.policy-apply 7 Allowed Ok uid=0"]);
+    assert_eq!(service.backend.take(), [format!("policy of {} bytes", document.len())]);
 }
 
 /// A foreign client that prints the signals of a name.
