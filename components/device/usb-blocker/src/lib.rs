@@ -12,6 +12,7 @@ pub mod device_name;
 pub mod file;
 pub mod lockdown;
 pub mod options;
+pub mod policy;
 pub mod records;
 pub mod rules;
 pub mod run;

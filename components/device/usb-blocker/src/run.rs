@@ -97,7 +97,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     // Kept alive to the end: the names go with the connection.
     let connection = builder.build().await.map_err(bus)?;
     log.connect(connection.clone());
-    let service = Arc::new(Service(worker.clone()));
+    let service = Arc::new(Service::new(worker.clone(), connection.clone()));
     serve(&connection, service, guard, stream).await.map_err(bus)?;
     manager::ready();
 

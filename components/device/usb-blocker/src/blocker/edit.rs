@@ -18,11 +18,11 @@ use crate::file::FileError;
 use crate::rules::{Kept, Origin};
 use crate::sysfs::Sysfs;
 
-fn invalid(message: impl Into<String>) -> CallError {
+pub(super) fn invalid(message: impl Into<String>) -> CallError {
     CallError::new(ErrorKind::InvalidArgs, message)
 }
 
-fn not_kept(error: &FileError) -> CallError {
+pub(super) fn not_kept(error: &FileError) -> CallError {
     CallError::new(ErrorKind::Failed, format!("nothing was changed: {error}"))
 }
 
@@ -171,7 +171,7 @@ impl<S: Sysfs> Blocker<S> {
     }
 
     /// Puts a document of another numbering in force.
-    fn take_rules(&mut self, content: Document, origin: Origin) {
+    pub(super) fn take_rules(&mut self, content: Document, origin: Origin) {
         self.rules = Kept { content, origin, error: None };
         self.temporary.clear();
         self.history = History::default().into();
@@ -245,8 +245,10 @@ impl<S: Sysfs> Blocker<S> {
         Ok(old)
     }
 
-    /// Looks whether somebody else wrote the files, and takes what is good.
+    /// Ends what was begun with a policy of the cloud, looks whether somebody else wrote the files,
+    /// and takes what is good.
     pub(super) fn reload(&mut self) {
+        self.finish_policy();
         if self.rules_place.has_changed() {
             match self.rules_place.reload(parse_rules) {
                 Ok((document, origin)) => {

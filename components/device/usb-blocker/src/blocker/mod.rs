@@ -4,6 +4,7 @@
 //! that events that were lost, doubled or late change nothing but the moment.
 
 mod act;
+mod cloud;
 mod edit;
 mod entry;
 mod hubs;
@@ -37,6 +38,7 @@ use self::storm::Storms;
 use crate::clock::Now;
 use crate::config::{Config, Mode};
 use crate::device_name::DeviceName;
+use crate::policy::KeptPolicy;
 use crate::rules::{Kept, Origin, Place};
 use crate::sysfs::{Sysfs, is_gone};
 
@@ -83,6 +85,9 @@ pub struct Blocker<S: Sysfs> {
     policy_looks_around: bool,
     ports_place: Place,
     port_list: Kept<PortList>,
+    /// What the cloud says of both.
+    cloud: KeptPolicy,
+    cloud_fault: Option<String>,
     port_faults: BTreeSet<PortName>,
     root_hubs: RootHubs,
     ports_are_due: bool,
@@ -112,6 +117,7 @@ impl<S: Sysfs> Blocker<S> {
         let mut rules_place =
             Place::new(&files.state, "rules.conf", files.rules, MAX_DOCUMENT_BYTES);
         let mut ports_place = Place::new(&files.state, "ports.conf", files.ports, MAX_LIST_BYTES);
+        let (cloud, cloud_fault) = KeptPolicy::load(&files.state);
         let rules = rules_place.load(parse_rules);
         let port_list = ports_place.load(parse_ports);
         let implicit = config.implicit();
@@ -125,6 +131,8 @@ impl<S: Sysfs> Blocker<S> {
             temporary: BTreeSet::new(),
             ports_place,
             port_list,
+            cloud,
+            cloud_fault: None,
             port_faults: BTreeSet::new(),
             root_hubs: RootHubs::open(&files.runtime),
             ports_are_due: true,
@@ -145,6 +153,9 @@ impl<S: Sysfs> Blocker<S> {
         };
         blocker.use_rules();
         blocker.note_loading();
+        if let Some(error) = cloud_fault {
+            blocker.note_lost_policy(error);
+        }
         blocker
     }
 

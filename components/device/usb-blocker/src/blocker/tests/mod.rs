@@ -1,5 +1,6 @@
 //! The blocker on a kernel in memory.
 
+mod cloud;
 mod files;
 mod model;
 mod orders;
