@@ -13,6 +13,7 @@ use crate::peer::{Body, Peer, PeerError};
 use crate::refusal::Rejection;
 
 const SELF_PATH: &str = "/api/v1/device/self";
+const USB_POLICY_PATH: &str = "/api/v1/device/policy/usb";
 const TOKEN_PATH: &str = "/api/v1/device/token";
 
 /// What the server says about the device.
@@ -53,6 +54,19 @@ pub struct IssuedToken {
     pub expires: u64,
 }
 
+/// What the server says of the device's USB ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyReply {
+    /// Nothing: the device keeps what it has.
+    Nothing,
+    /// What the device has already.
+    Known,
+    /// A signed document.
+    Document(String),
+    /// It refused.
+    Refused(Rejection),
+}
+
 /// The connector as one certificate sees it; clones share its TLS sessions.
 #[derive(Debug, Clone)]
 pub struct DeviceApi {
@@ -91,6 +105,24 @@ impl DeviceApi {
             Ok(answer.body)
         } else {
             Err(Rejection::from_answer(&answer))
+        })
+    }
+
+    /// Asks what is said of the device's USB ports, unless that is this version still.
+    pub async fn ask_usb_policy(&self, known: Option<u64>) -> Result<PolicyReply, PeerError> {
+        let mut peer = Peer::connect(&self.server, Arc::clone(&self.tls)).await?;
+        let tag = known.map(|version| format!("\"{version}\""));
+        let answer = peer.get_unless(USB_POLICY_PATH, tag.as_deref()).await?;
+        Ok(match answer.status {
+            StatusCode::NO_CONTENT => PolicyReply::Nothing,
+            StatusCode::NOT_MODIFIED => PolicyReply::Known,
+            StatusCode::OK => {
+                let document = String::from_utf8(answer.body.to_vec());
+                PolicyReply::Document(document.map_err(|error| {
+                    peer.protocol(&format!("the answer of {USB_POLICY_PATH}: {error}"))
+                })?)
+            }
+            _ => PolicyReply::Refused(Rejection::from_answer(&answer)),
         })
     }
 

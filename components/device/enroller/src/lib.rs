@@ -27,5 +27,6 @@ pub mod store;
 pub mod tpm_key;
 pub mod tpm_owner;
 pub mod transfer;
+pub mod usb_policy;
 
 pub use holdfast_connection::{certificate, clock, peer, retry, tls, trust};

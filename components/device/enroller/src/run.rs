@@ -28,6 +28,7 @@ use crate::retry::SystemJitter;
 use crate::service::{BootPolicyFiles, Service};
 use crate::store::Store;
 use crate::tpm_owner::TpmOwner;
+use crate::usb_policy::UsbPolicy;
 
 /// The daemon's name in audit records.
 const DAEMON: &str = "enroller";
@@ -111,16 +112,18 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let store = open_store(options.state.clone());
     let hand_over = HandOver::new(&options, keyring.clone(), status.clone(), recorder.clone());
     let boot_report = BootReport::new(&options, keyring.clone(), status.clone());
+    let usb_policy = UsbPolicy::new(keyring.clone(), status.clone(), connection.clone());
     let parts = Parts { tpm: tpm.clone(), clock, status, keyring, recorder, orders: given };
     let agent = Agent::new(options, parts, store, settled);
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    let (mut jitter, mut hand_over_jitter, mut report_jitter) =
-        (SystemJitter, SystemJitter, SystemJitter);
+    let (mut jitter, mut hand_over_jitter) = (SystemJitter, SystemJitter);
+    let (mut report_jitter, mut policy_jitter) = (SystemJitter, SystemJitter);
     tokio::select! {
         () = agent.run(&mut jitter) => {}
         () = hand_over.run(&mut hand_over_jitter) => {}
         () = boot_report.run(&mut report_jitter) => {}
+        () = usb_policy.run(&mut policy_jitter) => {}
         () = hand_in_later.run() => {}
         () = keep_manager_informed(is_settled) => {}
         _ = terminate.recv() => tracing::info!("stopping"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use holdfast_attestation::binding::{TLS_EXPORTER_LABEL, TLS_EXPORTER_LENGTH};
 use holdfast_site::HttpsOrigin;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -26,7 +26,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// A real TPM may need a second for its signature, and longer while it is busy.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(60);
-const LARGEST_ANSWER: usize = 256 * 1024;
+/// A policy of the device.
+const LARGEST_ANSWER: usize = 1024 * 1024;
 
 /// Why the connector could not be spoken to.
 #[derive(Debug, thiserror::Error)]
@@ -172,8 +173,26 @@ impl Peer {
         path: &str,
         body: Option<Body>,
     ) -> Result<Answer, PeerError> {
+        self.exchange(Request::builder().method(method).uri(path), path, body).await
+    }
+
+    /// Asks for what is at a path, unless it still has this entity tag (RFC 9110, section 13.1.2).
+    pub async fn get_unless(&mut self, path: &str, tag: Option<&str>) -> Result<Answer, PeerError> {
+        let mut request = Request::builder().method(Method::GET).uri(path);
+        if let Some(tag) = tag {
+            request = request.header(IF_NONE_MATCH, tag);
+        }
+        self.exchange(request, path, None).await
+    }
+
+    async fn exchange(
+        &mut self,
+        request: http::request::Builder,
+        path: &str,
+        body: Option<Body>,
+    ) -> Result<Answer, PeerError> {
         let address = self.address.clone();
-        let mut request = Request::builder().method(method).uri(path).header(HOST, &self.host);
+        let mut request = request.header(HOST, &self.host);
         if let Some(body) = &body {
             request = request.header(CONTENT_TYPE, body.media_type);
             if let Some(encoding) = body.encoding {

@@ -20,3 +20,4 @@ mod roots;
 mod sealing;
 mod tokens;
 mod transfer;
+mod usb_policy;
