@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
+use holdfast_audit_log::Text;
+
 use super::Exit;
 use super::arguments::{self, Connection, DeviceName, UsbOwner};
 use super::device;
-use super::output::{Output, moment};
+use super::output::{Output, moment, table};
 use crate::files;
-use crate::management::types::SetUsbPolicy;
-use crate::usb::{DeviceUsbPolicy, TextChange, UsbContent, UsbPolicy};
+use crate::management::types::{Items, SetUsbPolicy};
+use crate::usb::{DeviceUsbPolicy, TextChange, UsbContent, UsbDevice, UsbPolicy};
 
 pub(super) async fn run(
     command: arguments::Usb,
@@ -17,6 +19,11 @@ pub(super) async fn run(
 ) -> Result<(), Exit> {
     match command {
         arguments::Usb::Policy(command) => policy(command, connection, output).await,
+        arguments::Usb::List(device) => {
+            let path = device::path(&device, "/usb")?;
+            let devices: Items<UsbDevice> = connection.client()?.get(&path).await?;
+            output.result(&devices, |devices| overview(&devices.items))
+        }
     }
 }
 
@@ -110,4 +117,26 @@ fn of_device(policy: &DeviceUsbPolicy) -> String {
         said(&policy.group),
         texts(&policy.effective)
     )
+}
+
+fn overview(devices: &[UsbDevice]) -> String {
+    // What devices call themselves is not for the terminal as it is.
+    let safe = |text: &str| Text::<128>::lossy(text).as_str().to_owned();
+    let rows: Vec<_> = devices
+        .iter()
+        .map(|device| {
+            let observed = if device.observed { " (only observed)" } else { "" };
+            [
+                device.device.clone(),
+                device.target.clone() + observed,
+                device.usb_id.clone(),
+                safe(&device.name),
+                safe(&device.serial),
+                device.port.clone().unwrap_or_default(),
+                moment(device.decided_at),
+                safe(&device.reason),
+            ]
+        })
+        .collect();
+    table(["DEVICE", "DECISION", "ID", "NAME", "SERIAL", "PORT", "SINCE", "BY"], &rows)
 }

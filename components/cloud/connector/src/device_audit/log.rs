@@ -11,6 +11,7 @@ use holdfast_audit_log::{Hash, Origin};
 use serde::{Deserialize, Serialize};
 
 use super::content::{Users, users_of};
+use crate::usb::UsbChanges;
 
 /// Name of a log: 16 random bytes of its device as 32 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -145,6 +146,8 @@ pub struct BatchContent {
     pub kinds: u32,
     /// Users and login users; none: more than are kept, or some cannot be told.
     pub users: Option<BTreeSet<u32>>,
+    /// What they change of what is known to be plugged in.
+    pub usb: UsbChanges,
 }
 
 impl BatchContent {
@@ -168,6 +171,7 @@ impl BatchContent {
             classes: 0,
             kinds: 0,
             users: Some(BTreeSet::new()),
+            usb: UsbChanges::default(),
         }
     }
 
@@ -176,6 +180,7 @@ impl BatchContent {
         self.latest_ns = self.latest_ns.max(frame.time.realtime_ns);
         self.classes |= Self::class_bit(frame.class);
         self.kinds |= Self::kind_bit(frame.kind);
+        self.usb.add(frame);
         let Some(users) = &mut self.users else { return };
         match users_of(frame) {
             Users::Known(found) => users.extend(found),

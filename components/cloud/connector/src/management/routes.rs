@@ -98,6 +98,7 @@ fn device_routes() -> Vec<Route> {
             "/api/v1/groups/{group}/usb-policy",
             post(usb::set_of_group).layer(DefaultBodyLimit::max(usb::BODY_LIMIT)),
         ),
+        Route::read("/api/v1/devices/{device}/usb", get(usb::devices)),
         Route::read("/api/v1/devices/{device}/usb-policy", get(usb::of_device)),
         Route::change(
             Admin,

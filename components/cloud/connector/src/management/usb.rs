@@ -1,4 +1,4 @@
-//! What is said of the USB ports of groups and devices.
+//! What is said of the USB ports of groups and devices, and what is plugged into them.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -6,13 +6,13 @@ use axum::extract::{Path, State};
 use super::Caller;
 use super::devices::{DeviceParameters, find};
 use super::groups::{TenantParameter, group_name, tenant_or_only};
-use super::types::SetUsbPolicy;
+use super::types::{Items, SetUsbPolicy};
 use crate::app::App;
 use crate::audit::{Act, Operation};
 use crate::reply::{Body, ErrorReply, Parameters, RequestId};
 use crate::usb::{
-    DeviceUsbPolicy, TextChange, UsbPolicy, UsbPolicyChange, UsbPolicyOwner, check_ports,
-    check_rules,
+    DeviceUsbPolicy, TextChange, UsbDevice, UsbPolicy, UsbPolicyChange, UsbPolicyOwner,
+    check_ports, check_rules,
 };
 
 /// Two texts within their limits.
@@ -68,6 +68,17 @@ pub(super) async fn set_of_device(
     let operation = Operation::new(app.now(), caller.actor(), Act::SetUsbPolicy, &device.edge_id)
         .with_device(device.id, &device.tenant);
     set(&app, &id, caller, operation, UsbPolicyOwner::Device(device.id), body).await
+}
+
+pub(super) async fn devices(
+    State(app): State<App>,
+    id: RequestId,
+    Path(name): Path<String>,
+    Parameters(wanted): Parameters<DeviceParameters>,
+) -> Result<Json<Items<UsbDevice>>, ErrorReply> {
+    let device = find(&app, &name, wanted.tenant, &id).await?;
+    let items = app.store.usb_devices(device.id).await;
+    Ok(Json(Items { items: items.map_err(|e| ErrorReply::of_store(&e, &id))? }))
 }
 
 async fn set(

@@ -26,7 +26,7 @@ use crate::registry::{
 use crate::releases::Release;
 use crate::sites::Site;
 use crate::tokens::{Audience, AudienceRecord};
-use crate::usb::{DeviceUsbPolicy, UsbDocument, UsbPolicy, UsbPolicyChange};
+use crate::usb::{DeviceUsbPolicy, UsbDevice, UsbDocument, UsbPolicy, UsbPolicyChange};
 
 /// What a store operation gives.
 pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -227,6 +227,9 @@ pub trait Store: Send + Sync + 'static {
         device_id: Uuid,
         at: OffsetDateTime,
     ) -> StoreFuture<'_, Option<UsbDocument>>;
+
+    /// What is plugged into the USB ports of a device, as its audit log tells.
+    fn usb_devices(&self, device_id: Uuid) -> StoreFuture<'_, Vec<UsbDevice>>;
 
     /// Records an enrolment, if the claim is still admitted.
     fn enrol(

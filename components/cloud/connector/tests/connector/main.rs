@@ -26,4 +26,5 @@ mod store;
 mod support;
 mod swtpm;
 mod usb_commands;
+mod usb_inventory;
 mod usb_policy;

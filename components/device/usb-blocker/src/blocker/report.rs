@@ -17,7 +17,7 @@ use crate::config::Mode;
 use crate::rules::Origin;
 use crate::sysfs::Sysfs;
 
-/// A device in one line of the log: where it is, and the device as a rule.
+/// A device in one line of the log: where it is, and the device as a rule. The registry reads it.
 pub(super) fn line<F>(entry: &Entry<F>) -> String {
     let port = entry.port.as_ref().map(|port| format!(" ({port})")).unwrap_or_default();
     match entry.device() {
@@ -227,7 +227,8 @@ impl<S: Sysfs> Blocker<S> {
         }
     }
 
-    /// Says in the log which rules and ports are in force, and what is wrong with others.
+    /// Says in the log which rules and ports are in force, and what is wrong with others. Only here
+    /// the target says where they are from: that is how the registry knows of a start.
     pub(super) fn note_loading(&mut self) {
         let rules = (&self.rules.error, self.rules.origin, &self.rules_place, "usb.rules-load");
         let ports =

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 
+use super::DeviceName;
 use crate::registry::{GroupName, Tenant};
 
 #[derive(Debug, Subcommand)]
@@ -11,6 +12,8 @@ pub(in crate::cli) enum Usb {
     /// Rules and port lists that devices are told.
     #[command(subcommand)]
     Policy(UsbPolicy),
+    /// List what is plugged into a device and what was decided about it, as its audit log tells.
+    List(DeviceName),
 }
 
 const POLICY: &str = "\

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::columns;
+use super::{columns, usb_devices};
 use crate::device_audit::{
     BatchPage, BatchQuery, LogId, LogState, NewBatch, NewLog, Position, StoredBatch, StoredLog,
 };
@@ -206,7 +206,7 @@ pub(super) fn append(db: &Connection, batch: &NewBatch) -> Result<(), StoreError
     for uid in content.users.as_ref().unwrap_or(&none) {
         insert.execute(params![id, uid])?;
     }
-    Ok(())
+    usb_devices::change(db, batch.device_id, &content.usb)
 }
 
 /// Lets a log grow no more; false if it was forked already.

@@ -4,7 +4,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{boot_reports, certificates, columns, device_logs, groups, registration_secrets};
+use super::{
+    boot_reports, certificates, columns, device_logs, groups, registration_secrets, usb_devices,
+};
 use crate::registry::{
     Change, Claim, Device, DeviceRef, DeviceState, Digest, GroupName, NewDevice, ProvenTpm,
     QuoteMode, RevocationReason, Tenant,
@@ -261,6 +263,7 @@ fn rebind(
     registration_secrets::delete(db, device.id)?;
     forget_firmware(db, device.id)?;
     boot_reports::delete(db, device.id)?;
+    usb_devices::delete(db, device.id)?;
     device_logs::close(db, device.id)?;
     certificates::revoke_all(db, device.id, at, RevocationReason::Superseded)
 }

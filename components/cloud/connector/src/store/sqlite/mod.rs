@@ -19,6 +19,7 @@ mod releases;
 mod revocations;
 mod schema;
 mod sites;
+mod usb_devices;
 mod usb_policies;
 mod writer;
 
@@ -50,7 +51,7 @@ use crate::registry::{
 use crate::releases::Release;
 use crate::sites::Site;
 use crate::tokens::{Audience, AudienceRecord};
-use crate::usb::{DeviceUsbPolicy, UsbDocument, UsbPolicy, UsbPolicyChange};
+use crate::usb::{DeviceUsbPolicy, UsbDevice, UsbDocument, UsbPolicy, UsbPolicyChange};
 
 /// Another process (`holdfast-cloud site new`) may hold the write lock for a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -248,6 +249,10 @@ impl Store for SqliteStore {
                 }
             }
         })
+    }
+
+    fn usb_devices(&self, device_id: Uuid) -> StoreFuture<'_, Vec<UsbDevice>> {
+        self.read(move |db| usb_devices::list(db, device_id))
     }
 
     fn enrol(

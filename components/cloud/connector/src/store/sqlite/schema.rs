@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::revocations;
 use crate::store::StoreError;
 
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     include_str!("schema-1.sql"),
     include_str!("schema-2.sql"),
     include_str!("schema-3.sql"),
@@ -16,6 +16,7 @@ const STEPS: [&str; 10] = [
     include_str!("schema-8.sql"),
     include_str!("schema-9.sql"),
     include_str!("schema-10.sql"),
+    include_str!("schema-11.sql"),
 ];
 
 /// Leaves foreign keys off, since a step may make a table anew.
