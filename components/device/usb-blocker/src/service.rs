@@ -7,7 +7,7 @@ use holdfast_ipc::usb::{
     UsbStatus,
 };
 use holdfast_ipc::{CallError, ErrorKind};
-use holdfast_policy_document::Unverified;
+use holdfast_policy_document::ReadPolicy;
 use holdfast_usb_rules::{Document, Position, Rule, RuleId};
 use zbus::Connection;
 
@@ -103,7 +103,7 @@ impl UsbBackend for Service {
         self.worker
             .change(move |blocker, _| {
                 let judge =
-                    |document: &[u8], taken: Option<&Unverified>| identity.judge(document, taken);
+                    |document: &[u8], taken: Option<&ReadPolicy>| identity.judge(document, taken);
                 blocker.take_policy(document.as_bytes(), judge)
             })
             .await

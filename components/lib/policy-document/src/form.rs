@@ -48,9 +48,9 @@ pub(crate) struct Parts<'a> {
     pub(crate) signed: &'a [u8],
 }
 
-/// What a document says of itself; whether that is true is not known.
+/// What a document says. Whether that is true is known of one that was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unverified {
+pub struct ReadPolicy {
     /// The payload.
     pub policy: Policy,
     /// SHA-256 of the payload's bytes. Signatures of one payload differ.
@@ -58,15 +58,15 @@ pub struct Unverified {
 }
 
 /// Reads a document without verifying anything: to name it, or because it was verified before.
-pub fn read_unverified(document: &[u8]) -> Result<Unverified, FormError> {
+pub fn read_unverified(document: &[u8]) -> Result<ReadPolicy, FormError> {
     let parts = split(document)?;
     json::<Header>("header", &parts.header)?;
     payload(&parts.payload)
 }
 
-pub(crate) fn payload(bytes: &[u8]) -> Result<Unverified, FormError> {
+pub(crate) fn payload(bytes: &[u8]) -> Result<ReadPolicy, FormError> {
     let policy = json("payload", bytes)?;
-    Ok(Unverified { policy, payload_sha256: Sha256::digest(bytes).into() })
+    Ok(ReadPolicy { policy, payload_sha256: Sha256::digest(bytes).into() })
 }
 
 pub(crate) fn split(document: &[u8]) -> Result<Parts<'_>, FormError> {

@@ -24,7 +24,7 @@ mod policy;
 #[cfg(feature = "verifier")]
 mod verify;
 
-pub use form::{FormError, Unverified, read_unverified};
+pub use form::{FormError, ReadPolicy, read_unverified};
 pub use make::{MakeError, Unsigned};
 pub use policy::{Kind, Policy};
 #[cfg(feature = "verifier")]

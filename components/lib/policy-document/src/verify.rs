@@ -6,7 +6,7 @@ use rustls_pki_types::CertificateDer;
 
 use crate::chain::Signed;
 use crate::form::{self, FormError, Header, Parts};
-use crate::{ALGORITHM, Kind, TYPE, Unverified};
+use crate::{ALGORITHM, Kind, ReadPolicy, TYPE};
 
 /// What a document must be.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ pub struct Expectation<'a> {
     pub now: u64,
     /// The document that was taken last. Of those for the same device id only a newer one is
     /// taken, or this one again.
-    pub floor: Option<&'a Unverified>,
+    pub floor: Option<&'a ReadPolicy>,
 }
 
 /// Why a document is not taken.
@@ -87,7 +87,7 @@ pub enum VerifyError {
 }
 
 /// Verifies a document: form, signer, signature, then kind, audience, end and version.
-pub fn verify(document: &[u8], expected: &Expectation<'_>) -> Result<Unverified, VerifyError> {
+pub fn verify(document: &[u8], expected: &Expectation<'_>) -> Result<ReadPolicy, VerifyError> {
     let parts = form::split(document)?;
     signed(&parts)?.check(expected.roots, expected.now)?;
     let read = form::payload(&parts.payload)?;
@@ -111,7 +111,7 @@ fn signed<'a>(parts: &'a Parts<'_>) -> Result<Signed<'a>, VerifyError> {
     Ok(Signed { chain, message: parts.signed, signature: &parts.signature })
 }
 
-fn meant(read: &Unverified, expected: &Expectation<'_>) -> Result<(), VerifyError> {
+fn meant(read: &ReadPolicy, expected: &Expectation<'_>) -> Result<(), VerifyError> {
     let policy = &read.policy;
     if policy.kind != expected.kind {
         return Err(VerifyError::Kind { found: policy.kind, expected: expected.kind });
@@ -133,7 +133,7 @@ fn meant(read: &Unverified, expected: &Expectation<'_>) -> Result<(), VerifyErro
     }
 }
 
-fn newer(read: &Unverified, floor: Option<&Unverified>) -> Result<(), VerifyError> {
+fn newer(read: &ReadPolicy, floor: Option<&ReadPolicy>) -> Result<(), VerifyError> {
     // A device that was registered anew begins anew.
     let floor = floor.filter(|floor| floor.policy.device_id == read.policy.device_id);
     let Some(floor) = floor else { return Ok(()) };

@@ -2,7 +2,7 @@
 //! grows.
 
 use holdfast_cloud::cli::ClientError;
-use holdfast_policy_document::{Expectation, Kind, Unverified, verify};
+use holdfast_policy_document::{Expectation, Kind, ReadPolicy, verify};
 use http::{Method, StatusCode};
 use rustls_pki_types::CertificateDer;
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ impl Bench {
     }
 
     /// The policy that the device is told, as the device judges it.
-    async fn told(&self, floor: Option<&Unverified>) -> Unverified {
+    async fn told(&self, floor: Option<&ReadPolicy>) -> ReadPolicy {
         let answer = self.ask().await;
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(answer.headers["content-type"], "application/jose");

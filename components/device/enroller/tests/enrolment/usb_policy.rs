@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use holdfast_ipc::{CallError, ErrorKind};
-use holdfast_policy_document::Unverified;
+use holdfast_policy_document::ReadPolicy;
 use holdfast_usb::policy::DeviceIdentity;
 use zbus::Connection;
 use zbus::connection::Builder;
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// As much of the USB daemon as takes policies; it judges them as the real one does.
 #[derive(Clone, Default)]
-struct Usb(Arc<Mutex<Vec<Unverified>>>);
+struct Usb(Arc<Mutex<Vec<ReadPolicy>>>);
 
 #[zbus::interface(name = "org.holdfast.Usb1")]
 impl Usb {

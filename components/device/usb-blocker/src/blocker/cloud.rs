@@ -1,7 +1,7 @@
 //! What the cloud says of rules and ports.
 
 use holdfast_ipc::{CallError, ErrorKind};
-use holdfast_policy_document::{Policy, Unverified, VerifyError};
+use holdfast_policy_document::{Policy, ReadPolicy, VerifyError};
 use holdfast_usb_rules::Document;
 use holdfast_usb_rules::ports::{MAX_LIST_BYTES, PortList};
 
@@ -38,7 +38,7 @@ impl<S: Sysfs> Blocker<S> {
     pub fn take_policy(
         &mut self,
         document: &[u8],
-        judge: impl FnOnce(&[u8], Option<&Unverified>) -> Result<Unverified, VerifyError>,
+        judge: impl FnOnce(&[u8], Option<&ReadPolicy>) -> Result<ReadPolicy, VerifyError>,
     ) -> Result<u64, CallError> {
         let read = judge(document, self.cloud.newest());
         let read = read.map_err(|error| invalid(format!("the policy is not taken: {error}")))?;

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use holdfast_ipc::identity::Identity1Proxy;
-use holdfast_policy_document::{Expectation, Kind, Unverified, VerifyError, verify};
+use holdfast_policy_document::{Expectation, Kind, ReadPolicy, VerifyError, verify};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject as _};
 use zbus::Connection;
@@ -56,8 +56,8 @@ impl DeviceIdentity {
     pub fn judge(
         &self,
         document: &[u8],
-        taken: Option<&Unverified>,
-    ) -> Result<Unverified, VerifyError> {
+        taken: Option<&ReadPolicy>,
+    ) -> Result<ReadPolicy, VerifyError> {
         let expected = Expectation {
             kind: Kind::Usb,
             device_id: &self.device_id,

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use holdfast_policy_document::{MAX_POLICY_BYTES, Policy, Unverified, read_unverified};
+use holdfast_policy_document::{MAX_POLICY_BYTES, Policy, ReadPolicy, read_unverified};
 
 use crate::file::{self, FileError};
 
@@ -15,7 +15,7 @@ const MAX_DIGEST: usize = 65;
 pub struct KeptPolicy {
     document: PathBuf,
     applied: PathBuf,
-    kept: Option<Unverified>,
+    kept: Option<ReadPolicy>,
     is_applied: bool,
 }
 
@@ -37,7 +37,7 @@ impl KeptPolicy {
     }
 
     /// The policy that was taken last.
-    pub fn newest(&self) -> Option<&Unverified> {
+    pub fn newest(&self) -> Option<&ReadPolicy> {
         self.kept.as_ref()
     }
 
@@ -47,12 +47,12 @@ impl KeptPolicy {
     }
 
     /// Whether it is this one, and its lists are written.
-    pub fn is_done(&self, read: &Unverified) -> bool {
+    pub fn is_done(&self, read: &ReadPolicy) -> bool {
         self.is_applied && self.kept.as_ref() == Some(read)
     }
 
     /// Keeps a policy whose lists are still to be written.
-    pub fn keep(&mut self, document: &[u8], read: Unverified) -> Result<(), FileError> {
+    pub fn keep(&mut self, document: &[u8], read: ReadPolicy) -> Result<(), FileError> {
         file::replace(&self.document, document)?;
         self.kept = Some(read);
         self.is_applied = false;
@@ -69,7 +69,7 @@ impl KeptPolicy {
     }
 }
 
-fn read(path: &Path) -> Result<Option<Unverified>, String> {
+fn read(path: &Path) -> Result<Option<ReadPolicy>, String> {
     match file::read(path, MAX_POLICY_BYTES) {
         Ok((bytes, _)) => match read_unverified(&bytes) {
             Ok(read) => Ok(Some(read)),
@@ -80,6 +80,6 @@ fn read(path: &Path) -> Result<Option<Unverified>, String> {
     }
 }
 
-fn digest(kept: &Unverified) -> String {
+fn digest(kept: &ReadPolicy) -> String {
     hex::encode(kept.payload_sha256) + "\n"
 }

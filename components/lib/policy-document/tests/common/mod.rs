@@ -1,7 +1,7 @@
 //! A site with a signer of policies.
 
 use holdfast_attestation::oid::{HoldfastOid, PURPOSE_POLICY};
-use holdfast_policy_document::{Expectation, Kind, Policy, Unsigned, Unverified};
+use holdfast_policy_document::{Expectation, Kind, Policy, ReadPolicy, Unsigned};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     SigningKey as _,
@@ -98,6 +98,6 @@ pub fn policy(version: u64) -> Policy {
     }
 }
 
-pub fn expectation<'a>(roots: &'a [Vec<u8>], floor: Option<&'a Unverified>) -> Expectation<'a> {
+pub fn expectation<'a>(roots: &'a [Vec<u8>], floor: Option<&'a ReadPolicy>) -> Expectation<'a> {
     Expectation { kind: Kind::Usb, device_id: DEVICE_ID, edge_id: EDGE_ID, roots, now: NOW, floor }
 }
