@@ -49,6 +49,7 @@ fn nothing_on_usb_is_usable_but_by_port_and_rule() -> Outcome {
         bad_rules_leave_the_last_good_ones_in_force(&running)?;
         usbguards_names_work(&running)?;
         the_daemon_is_confined(&running)?;
+        what_the_cloud_says_is_in_force(&bench, &running, &trial.folder)?;
         in_the_cloud(&bench, &running)
     })
 }
@@ -212,6 +213,45 @@ fn the_daemon_is_confined(running: &Running) -> Result<()> {
     // CAP_DAC_OVERRIDE is bit 1 (capability(7)).
     ensure!(facts.contains("CapEff: 0000000000000002"), "{facts}");
     ensure!(facts.contains("NoNewPrivs: 1 Seccomp: 2") && !facts.contains("Uid: 0"), "{facts}");
+    Ok(())
+}
+
+/// The enroller asks at its start. Bad rules of the device are in the way of nothing.
+fn what_the_cloud_says_is_in_force(bench: &Bench, running: &Running, folder: &Path) -> Result<()> {
+    let write = |name: &str, text: &str| -> Result<String> {
+        let path = folder.join(name);
+        std::fs::write(&path, text)?;
+        Ok(path.display().to_string())
+    };
+    let bad = write("bad.conf", "allow\nallow seriall \"X\"\n")?;
+    let set = ["usb", "policy", "set", "--device", SERIAL];
+    let refused = bench.cloud().text(&[&set[..], &["--rules", &bad]].concat());
+    let refused = format!("{:#}", refused.err().context("bad rules were taken")?);
+    ensure!(refused.contains("line 2, column 7: unknown attribute"), "{refused}");
+    let rules = write("rules.conf", "# ours\nallow serial \"OTHER\" label \"cloud\"\n")?;
+    let ports = write("ports.conf", "used */ss/1\n")?;
+    let refused = bench.cloud().text(&[&set[..], &["--ports", &ports]].concat());
+    ensure!(refused.is_err(), "a bad port list was taken");
+    bench.cloud().text(&[&set[..], &["--rules", &rules]].concat())?;
+    must(running, "ask-again", "systemctl restart holdfast-enroll")?;
+    until(running, "told", "holdfast usb rules | grep -q 'label \"cloud\"'")?;
+    let by_rule = "holdfast usb list --json | grep -q 'rule 1 (label'";
+    must(
+        running,
+        "forget",
+        &format!("holdfast usb block {STICK}; systemctl restart holdfast-usb"),
+    )?;
+    until(running, "by-the-cloud", by_rule)?;
+    until(running, "cloud-disk", DISK)?;
+    let status = ask(running, "good-status", "holdfast usb status --json")?;
+    ensure!(status.contains("\"healthy\":true"), "{status}");
+
+    let listed = |record: &Value| record["action"] == "usb.policy-apply";
+    recorded(bench, running, SERIAL, "a policy", listed)?;
+    let inventory = bench.cloud().text(&["usb", "list", SERIAL])?;
+    println!("{inventory}");
+    let line = inventory.lines().find(|line| line.starts_with(STICK)).context(inventory.clone())?;
+    ensure!(line.contains("allow") && line.contains("OTHER"), "{inventory}");
     Ok(())
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_ipc::usb::{Presence, UsbEvent};
-use holdfast_usb_rules::ports::PortUse;
 use holdfast_usb_rules::{Basis, Decision, RuleId, Verdict};
 
 use super::entry::{Entry, Hold, Identity, Ruling, Standing};
