@@ -69,6 +69,7 @@ mod tests {
                 shut: 8,
             },
             devices: DeviceCounts { allowed: 0, blocked: 2 },
+            policy_version: None,
         }
     }
 

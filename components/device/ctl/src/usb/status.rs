@@ -18,7 +18,8 @@ pub(super) async fn show(usb: &Usb1Proxy<'_>, json: bool) -> Result<Code, Failur
     Ok(Code::Ok)
 }
 
-fn block(UsbStatus { mode, healthy, rules, ports, devices }: &UsbStatus) -> String {
+fn block(status: &UsbStatus) -> String {
+    let UsbStatus { mode, healthy, rules, ports, devices, policy_version } = status;
     let mode = match mode.as_str() {
         "enforce" => "enforce: what the policy does not allow cannot be used".to_owned(),
         "observe" => "observe: the policy is told and NOT enforced".to_owned(),
@@ -32,6 +33,9 @@ fn block(UsbStatus { mode, healthy, rules, ports, devices }: &UsbStatus) -> Stri
         field("Ports", LABEL, &format!("{open} on, {shut} off; the list is {}", origin(state))),
         field("Devices", LABEL, &devices),
     ];
+    if let Some(version) = policy_version {
+        lines.push(field("Policy", LABEL, &format!("the cloud's, version {version}")));
+    }
     for (label, error) in [("Rules file", &rules.error), ("Port list", error)] {
         if !error.is_empty() {
             lines.push(field(label, LABEL, error));
@@ -82,6 +86,7 @@ mod tests {
             },
             ports: PortsStatus { state: "image".into(), error: String::new(), open: 4, shut: 1 },
             devices: DeviceCounts { allowed: 3, blocked: 1 },
+            policy_version: Some(7),
         }
     }
 
@@ -92,7 +97,8 @@ mod tests {
             "Mode        enforce: what the policy does not allow cannot be used\n\
              Rules       12, from /etc/usb.conf; they are the device's own\n\
              Ports       4 on, 1 off; the list is the image's\n\
-             Devices     3 allowed, 1 blocked"
+             Devices     3 allowed, 1 blocked\n\
+             Policy      the cloud's, version 7"
         );
     }
 

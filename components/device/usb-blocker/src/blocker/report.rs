@@ -161,6 +161,7 @@ impl<S: Sysfs> Blocker<S> {
                 shut: ports().count() - open,
             },
             devices: DeviceCounts { allowed, blocked: devices().count() - allowed },
+            policy_version: self.cloud.newest().map(|read| read.policy.version),
         }
     }
 

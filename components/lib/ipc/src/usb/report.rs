@@ -79,6 +79,9 @@ pub struct UsbStatus {
     pub ports: PortsStatus,
     /// The devices.
     pub devices: DeviceCounts,
+    /// Version of the cloud's policy that was taken last; none if none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_version: Option<u64>,
 }
 
 /// Which rules are in force.

@@ -224,7 +224,7 @@ mod tests {
             (b"\nused  1-2", 2, 7, "not a port"),
             (b"used used/used", 1, 6, "not a port"),
             (b"used a/hs/1 a/hs/2", 1, 13, "too much"),
-            (b"used */*", 1, 6, "not a port"),
+            (b"used */ss/1", 1, 6, "not a port"),
             (b"used a/hs/1\n\xff", 2, 1, "not UTF-8"),
             (b"used a/hs/1.*.*", 1, 6, "not a port"),
         ];

@@ -22,7 +22,8 @@ impl PortName {
         let (controller, speed) = rest.rsplit_once('/')?;
         let is_number =
             |port: &str| port.parse::<u8>().is_ok_and(|n| n > 0 && !port.starts_with('0'));
-        let is_place = !controller.is_empty() && controller.bytes().all(|b| b.is_ascii_graphic());
+        let is_place =
+            !controller.is_empty() && controller.bytes().all(|b| b.is_ascii_graphic() && b != b'*');
         let good = is_place && matches!(speed, "hs" | "ss") && ports.split('.').all(is_number);
         good.then(|| Self(text.to_owned()))
     }
@@ -49,8 +50,10 @@ mod tests {
         assert_eq!(name.as_str(), "pci0000:00/0000:00:04.0/hs/1.3");
         assert_eq!(PortName::parse(name.as_str()), Some(name));
         assert_eq!(PortName::new("platform/a", 10_000, &[2]).as_str(), "platform/a/ss/2");
-        for bad in ["", "1-2", "hs/1", "/hs/1", "a/fs/1", "a/hs/", "a/hs/0", "a/hs/1.", "a b/hs/1"]
-        {
+        for bad in [
+            "", "1-2", "hs/1", "/hs/1", "a/fs/1", "a/hs/", "a/hs/0", "a/hs/1.", "a b/hs/1",
+            "*/hs/1",
+        ] {
             assert_eq!(PortName::parse(bad), None, "{bad}");
         }
     }

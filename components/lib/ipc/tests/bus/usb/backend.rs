@@ -103,6 +103,7 @@ impl UsbBackend for Recorder {
             },
             ports: PortsStatus { state: state(), error: String::new(), open: 1, shut: 0 },
             devices: DeviceCounts { allowed: 0, blocked: 1 },
+            policy_version: None,
         })
     }
 
