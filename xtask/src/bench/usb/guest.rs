@@ -133,7 +133,7 @@ fn prepare(shell: &mut Shell<'_>) -> Result<()> {
     shell.check(&format!("{GADGET} load {CONTROLLERS} > /dev/null"))?;
     for number in 0..CONTROLLERS {
         shell.check(&format!("{GADGET} make good{number} GOOD{number} storage"))?;
-        shell.check(&format!("{GADGET} make evil{number} EVIL{number} keyboard"))?;
+        shell.check(&format!("{GADGET} make evil{number} EVIL{number} storage"))?;
         let evil = format!("/sys/kernel/config/usb_gadget/evil{number}");
         shell.check(&format!("echo 0x0105 > {evil}/idProduct"))?;
         let port = format!("platform/dummy_hcd.{number}/hs/1");

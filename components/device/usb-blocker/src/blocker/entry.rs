@@ -20,7 +20,8 @@ pub(super) struct Entry<F> {
     pub number: u32,
     pub name: DeviceName,
     pub folder: F,
-    pub folder_id: u64,
+    /// Number of what stood for it when it came.
+    pub link_id: u64,
     /// Path in sysfs, without its mount point.
     pub path: String,
     pub port: Option<PortName>,

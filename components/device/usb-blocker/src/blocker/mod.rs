@@ -175,10 +175,11 @@ impl<S: Sysfs> Blocker<S> {
         match self.sysfs.names() {
             Ok(names) => {
                 self.bus_fault = None;
-                let names = names.iter().filter_map(|name| name.parse().ok()).collect();
-                self.forget_gone(&names);
-                for name in names {
-                    self.notice(name, now);
+                let devices = names.iter().filter_map(|(name, id)| Some((name.parse().ok()?, *id)));
+                let devices = devices.collect();
+                self.forget_gone(&devices);
+                for (name, id) in devices {
+                    self.notice(name, id, now);
                 }
             }
             Err(error) => self.bus_failed(&error),
@@ -212,11 +213,10 @@ impl<S: Sysfs> Blocker<S> {
         self.try_again(RETRY);
     }
 
-    fn forget_gone(&mut self, names: &BTreeSet<DeviceName>) {
-        let is_there = |name: &DeviceName, id: u64| {
-            names.contains(name) && self.sysfs.id(&name.to_string()).is_ok_and(|now| now == id)
-        };
-        let gone = self.entries.iter().filter(|(name, entry)| !is_there(name, entry.folder_id));
+    fn forget_gone(&mut self, devices: &BTreeMap<DeviceName, u64>) {
+        let is_gone =
+            |(name, entry): &(&DeviceName, &Entry<_>)| devices.get(*name) != Some(&entry.link_id);
+        let gone = self.entries.iter().filter(is_gone);
         let gone: Vec<_> = gone.map(|(name, _)| name.clone()).collect();
         for name in gone {
             let Some(entry) = self.entries.remove(&name) else { continue };
@@ -232,7 +232,7 @@ impl<S: Sysfs> Blocker<S> {
         }
     }
 
-    fn notice(&mut self, name: DeviceName, now: &Now) {
+    fn notice(&mut self, name: DeviceName, id: u64, now: &Now) {
         if self.entries.contains_key(&name) {
             return;
         }
@@ -267,7 +267,7 @@ impl<S: Sysfs> Blocker<S> {
             number,
             name: name.clone(),
             folder: opened.folder,
-            folder_id: opened.id,
+            link_id: id,
             path: opened.path,
             port,
             arrived: now.uptime,

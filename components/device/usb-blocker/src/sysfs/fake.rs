@@ -182,6 +182,13 @@ impl FakeSysfs {
         })
     }
 
+    /// Number of what is at a port.
+    pub fn id(&self, name: &str) -> io::Result<u64> {
+        let kernel = self.kernel();
+        let node = kernel.nodes.get(&name.parse().map_err(io::Error::other)?);
+        node.map(|node| node.id).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
     pub fn is_there(&self, name: &str) -> bool {
         self.kernel().nodes.contains_key(&name.parse().unwrap())
     }
@@ -249,21 +256,15 @@ fn flag(is: bool) -> Vec<u8> {
 impl Sysfs for FakeSysfs {
     type Folder = u64;
 
-    fn names(&self) -> io::Result<Vec<String>> {
-        let mut names: Vec<String> = self.kernel().nodes.keys().map(ToString::to_string).collect();
-        names.push("1-0:1.0".to_owned());
-        Ok(names)
-    }
-
-    fn id(&self, name: &str) -> io::Result<u64> {
+    fn names(&self) -> io::Result<Vec<(String, u64)>> {
         let kernel = self.kernel();
-        let node = kernel.nodes.get(&name.parse().map_err(io::Error::other)?);
-        node.map(|node| node.id).ok_or_else(|| io::ErrorKind::NotFound.into())
+        let names = kernel.nodes.iter().map(|(name, node)| (name.to_string(), node.id));
+        Ok(names.chain([("1-0:1.0".to_owned(), 0)]).collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Opened<u64>> {
         let id = self.id(name)?;
-        Ok(Opened { folder: id, id, path: format!("/devices/pci0000:00/0000:00:04.0/{name}") })
+        Ok(Opened { folder: id, path: format!("/devices/pci0000:00/0000:00:04.0/{name}") })
     }
 
     fn read(&self, folder: &u64, attribute: &str, _: usize) -> io::Result<Vec<u8>> {

@@ -14,8 +14,6 @@ pub struct Opened<F> {
     /// What reads and writes go through: it stays with this device. Once the device is gone they
     /// fail, also when another one came to the same port.
     pub folder: F,
-    /// Number that no other folder has while the system runs.
-    pub id: u64,
     /// Path without the mount point, as in `/devices/pci0000:00/0000:00:04.0/usb1/1-1`.
     pub path: String,
 }
@@ -25,11 +23,9 @@ pub trait Sysfs {
     /// Handle of a device's folder.
     type Folder;
 
-    /// Names of devices and interfaces that are there; none without USB.
-    fn names(&self) -> io::Result<Vec<String>>;
-
-    /// Number of the folder that a name leads to now.
-    fn id(&self, name: &str) -> io::Result<u64>;
+    /// Names of devices and interfaces that are there, each with the number of what stands for it;
+    /// none without USB. What comes in the place of something has another number.
+    fn names(&self) -> io::Result<Vec<(String, u64)>>;
 
     /// Opens the folder that a name leads to now.
     fn open(&self, name: &str) -> io::Result<Opened<Self::Folder>>;

@@ -211,7 +211,7 @@ impl Game {
         };
         let verdict = if allow { Verdict::Allow } else { Verdict::Block };
         let lasting = Lasting::Presence;
-        let known = blocker.numbered(device.id).unwrap().folder_id;
+        let known = blocker.numbered(device.id).unwrap().link_id;
         if blocker.decide(Order { device: device.id, verdict, lasting }, &now).is_ok() {
             // It counts for the device that was there when it was last looked.
             self.model.orders.push((known, allow));
