@@ -6,6 +6,7 @@ mod model;
 mod orders;
 mod ports;
 mod scenes;
+mod usbguard;
 
 use std::fs;
 use std::path::PathBuf;
