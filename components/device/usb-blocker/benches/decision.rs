@@ -102,7 +102,8 @@ fn plug(sysfs: &Path, name: &str, place: &str, files: &[(&str, &[u8])]) {
     }
     let link = sysfs.join("bus/usb/devices").join(name);
     if !link.exists() {
-        symlink(&folder, link).unwrap();
+        symlink(Path::new("../../../devices").join(place), link).unwrap();
+        symlink("../../../../bus/usb/drivers/usb", folder.join("driver")).unwrap();
     }
 }
 

@@ -2,7 +2,8 @@
 //! becomes of them it takes from the kernel's uevents, whoever decides.
 //!
 //! ```text
-//! holdfast-usb-load latency COUNT GADGET           how long a device waits until it is let in
+//! holdfast-usb-load latency COUNT GADGET           how long a device waits until it is let in, in
+//!                                                  microseconds, each time
 //! holdfast-usb-load cycles COUNT CONTROLLERS       good<N> and evil<N> in turn on each controller
 //! ```
 //!
@@ -138,9 +139,8 @@ fn latency(count: usize, name: &str) {
         // Whatever the others do of it comes to rest.
         std::thread::sleep(Duration::from_millis(100));
     }
-    waits.sort();
-    let at = |part: usize| waits[(waits.len() * part / 100).min(waits.len() - 1)].as_micros();
-    println!("{{\"count\":{count},\"p50_us\":{},\"p99_us\":{}}}", at(50), at(99));
+    let waits: Vec<String> = waits.iter().map(|wait| wait.as_micros().to_string()).collect();
+    println!("[{}]", waits.join(","));
 }
 
 /// One plug of a gadget on each controller at once. How many were found and let in.

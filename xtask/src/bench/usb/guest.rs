@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use holdfast_qemu::PowerOn;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,12 @@ const CONTROLLERS: u64 = 8;
 const AT_ONCE: u64 = 500;
 /// The rule of both daemons.
 const RULE: &str = "allow id 1d6b:0104";
+const OURS: &str = "holdfast-usb";
+const PEER: &str = "usbguard";
+/// Who is measured when: what the device does besides grows less with its uptime.
+const LEGS: [&str; 4] = [OURS, PEER, PEER, OURS];
+/// Plugs of each leg that do not count.
+const WARM_UP: u64 = 10;
 
 /// All of it.
 #[derive(Serialize)]
@@ -40,19 +46,29 @@ pub struct Daemon {
     pub name: &'static str,
     /// From the kernel's event that a device is there to the one that an interface of it is.
     pub latency: Latency,
-    /// Memory afterwards, KiB of PSS.
+    /// Memory afterwards, KiB of PSS; the larger one of its legs.
     pub pss_kib: u64,
 }
 
 /// Microseconds.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub struct Latency {
-    /// Times.
-    pub count: u64,
     /// Median.
     pub p50_us: u64,
     /// 99th percentile.
     pub p99_us: u64,
+    /// All of them, in their order.
+    pub waits: Vec<u64>,
+}
+
+impl Latency {
+    fn of(waits: Vec<u64>) -> Result<Self> {
+        let mut sorted = waits.clone();
+        sorted.sort_unstable();
+        let at = |part: usize| sorted.get(sorted.len() * part / 100).copied();
+        let (p50_us, p99_us) = at(50).zip(at(99)).context("nothing was measured")?;
+        Ok(Self { p50_us, p99_us, waits })
+    }
 }
 
 /// Devices that come and go.
@@ -84,26 +100,34 @@ pub fn run(paths: &Paths, options: &Options) -> Result<Guest> {
     until(&mut shell, "systemctl is-active --quiet holdfast-usb")?;
     prepare(&mut shell)?;
 
-    let mut daemons = Vec::new();
-    let latency = format!("holdfast-usb-load latency {} good0", options.plugs);
-    eprintln!("  {} plugs, holdfast-usb ...", options.plugs);
-    daemons.push(Daemon {
-        name: "holdfast-usb",
-        latency: shell.json(&latency)?,
-        pss_kib: pss_kib(&mut shell, "holdfast-usb")?,
-    });
+    let daemons = race(&mut shell, options.plugs)?;
     let cycles = cycle(&mut shell, options.cycles)?;
-
-    eprintln!("  {} plugs, usbguard ...", options.plugs);
-    shell.check("systemctl stop holdfast-usb")?;
-    start_usbguard(&mut shell)?;
-    daemons.push(Daemon {
-        name: "usbguard",
-        latency: shell.json(&latency)?,
-        pss_kib: pss_kib(&mut shell, "usbguard")?,
-    });
     running.shut_down(Duration::from_secs(180))?;
     Ok(Guest { daemons, cycles })
+}
+
+/// Both daemons in turn; ours is running before and afterwards.
+fn race(shell: &mut Shell<'_>, plugs: u64) -> Result<Vec<Daemon>> {
+    let load = |count: u64| format!("holdfast-usb-load latency {count} good0");
+    let mut found = [OURS, PEER].map(|name| (name, Vec::new(), 0));
+    for name in LEGS {
+        let Some((_, waits, pss)) = found.iter_mut().find(|one| one.0 == name) else { continue };
+        // Each has two legs.
+        let count = plugs.div_ceil(2);
+        eprintln!("  {count} plugs, {name} ...");
+        if name == OURS {
+            shell.check(&format!("systemctl stop {PEER} 2> /dev/null; systemctl start {OURS}"))?;
+        } else {
+            start_usbguard(shell)?;
+        }
+        shell.check(&load(WARM_UP))?;
+        let part: Vec<u64> = shell.json(&load(count))?;
+        waits.extend(part);
+        *pss = pss_kib(shell, name)?.max(*pss);
+    }
+    let daemon =
+        |(name, waits, pss_kib)| Ok(Daemon { name, latency: Latency::of(waits)?, pss_kib });
+    found.into_iter().map(daemon).collect()
 }
 
 fn cycle(shell: &mut Shell<'_>, count: u64) -> Result<Cycles> {
@@ -143,8 +167,12 @@ fn prepare(shell: &mut Shell<'_>) -> Result<()> {
     Ok(())
 }
 
-/// With what its own unit gives it, as far as it matters here.
+/// In the place of ours, with what its own unit gives it, as far as it matters here.
 fn start_usbguard(shell: &mut Shell<'_>) -> Result<()> {
+    if shell.check(&format!("systemctl is-active --quiet {PEER}")).is_ok() {
+        return Ok(());
+    }
+    shell.check(&format!("systemctl stop {OURS}"))?;
     let settings = "RuleFile=/run/usbguard/rules.conf\\nImplicitPolicyTarget=block\\n\
         PresentDevicePolicy=apply-policy\\nPresentControllerPolicy=keep\\n\
         InsertedDevicePolicy=apply-policy\\nAuthorizedDefault=none\\nDeviceManagerBackend=uevent\\n\
@@ -154,9 +182,9 @@ fn start_usbguard(shell: &mut Shell<'_>) -> Result<()> {
     shell.check(&format!("printf '{settings}' > /run/usbguard/daemon.conf"))?;
     shell.check(&format!("echo '{RULE}' > /run/usbguard/rules.conf"))?;
     shell.check("chmod 600 /run/usbguard/*.conf")?;
-    let start = "systemd-run --quiet --unit=usbguard /usr/sbin/usbguard-daemon -k -c";
+    let start = format!("systemd-run --quiet --unit={PEER} /usr/sbin/usbguard-daemon -k -c");
     shell.check(&format!("{start} /run/usbguard/daemon.conf"))?;
-    shell.check("sleep 5; systemctl is-active usbguard")?;
+    shell.check(&format!("sleep 5; systemctl is-active {PEER}"))?;
     Ok(())
 }
 

@@ -20,26 +20,25 @@ pub(super) fn is_authorized<S: Sysfs>(sysfs: &S, folder: &S::Folder) -> io::Resu
 /// Makes a controller one whose devices are not authorised as they come.
 pub(super) fn adopt<S: Sysfs>(sysfs: &S, controller: &S::Folder) -> io::Result<()> {
     sysfs.write(controller, "authorized_default", DENIED)?;
-    // A daemon that died within `authorize` left it closed.
+    // A daemon that died within `authorize_closed` left it so.
     sysfs.write(controller, INTERFACE_DEFAULT, ALLOWED)
 }
 
-/// Lets a device in; where there is a policy for interfaces, no other one than it permits is
-/// authorised at any time.
-pub(super) fn authorize<S: Sysfs>(
+/// Lets a device in with all its interfaces.
+pub(super) fn authorize<S: Sysfs>(sysfs: &S, folder: &S::Folder) -> io::Result<()> {
+    sysfs.write(folder, "authorized", ALLOWED)
+}
+
+/// Lets a device in without any of its interfaces.
+pub(super) fn authorize_closed<S: Sysfs>(
     sysfs: &S,
     controller: &S::Folder,
-    entry: &Entry<S::Folder>,
-    policy: Option<(&Known, &InterfacePolicy)>,
+    folder: &S::Folder,
 ) -> io::Result<()> {
-    let Some((known, policy)) = policy else {
-        return sysfs.write(&entry.folder, "authorized", ALLOWED);
-    };
     sysfs.write(controller, INTERFACE_DEFAULT, DENIED)?;
-    let done = sysfs.write(&entry.folder, "authorized", ALLOWED);
+    let done = authorize(sysfs, folder);
     sysfs.write(controller, INTERFACE_DEFAULT, ALLOWED)?;
-    done?;
-    align_interfaces(sysfs, entry, known, Some(policy))
+    done
 }
 
 /// Keeps a device out: its drivers let go of it.

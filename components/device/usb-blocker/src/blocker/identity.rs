@@ -24,6 +24,8 @@ pub(super) struct Whereabouts<'a> {
     pub path: &'a str,
     /// Hash of the hub that it is plugged into; none of a controller.
     pub parent_hash: Option<&'a RuleString>,
+    /// What the port is said to be for, where that is known.
+    pub connect_type: Option<&'a [u8]>,
     /// The kernel may still put more there.
     pub is_new: bool,
 }
@@ -41,10 +43,10 @@ pub(super) fn read<S: Sysfs>(
     };
     let (vendor, product_id) = (text("idVendor")?, text("idProduct")?);
     let (name, serial) = (optional(text("product"))?, optional(text("serial"))?);
-    let connect_type = if place.name.is_controller() {
-        Vec::new()
-    } else {
-        match text("port/connect_type") {
+    let connect_type = match place.connect_type {
+        Some(known) => known.to_vec(),
+        None if place.name.is_controller() => Vec::new(),
+        None => match text("port/connect_type") {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if place.is_new {
@@ -53,7 +55,7 @@ pub(super) fn read<S: Sysfs>(
                 Vec::new()
             }
             Err(error) => return Err(error),
-        }
+        },
     };
     let parent_hash = match place.parent_hash {
         Some(hash) => hash.clone(),

@@ -20,8 +20,10 @@ use crate::sysfs::{Sysfs, is_gone};
 
 /// How long the kernel takes to put a device's link to its port there, at most.
 const COMPLETE: Duration = Duration::from_millis(30);
-/// How often it is looked for.
-const SOON: Duration = Duration::from_millis(1);
+/// How long it takes to set up a device that is not to be used yet, at most.
+const SET_UP: Duration = Duration::from_secs(5);
+/// How often both are looked for, should no event tell.
+const SOON: Duration = Duration::from_millis(5);
 /// How soon a device is looked for whose hub is not known yet.
 const PARENT: Duration = Duration::from_millis(20);
 
@@ -90,7 +92,8 @@ impl<S: Sysfs> Blocker<S> {
             }
         };
         let is_new = now.uptime.saturating_sub(entry.arrived) < COMPLETE;
-        let place = Whereabouts { name, path: &entry.path, parent_hash, is_new };
+        let connect_type = self.connect_type(name);
+        let place = Whereabouts { name, path: &entry.path, parent_hash, connect_type, is_new };
         match identity::read(&self.sysfs, &entry.folder, &place) {
             Ok(Identity::Incomplete) => {
                 self.try_again(SOON);
@@ -105,6 +108,13 @@ impl<S: Sysfs> Blocker<S> {
                 false
             }
         }
+    }
+
+    /// What a port is for, as its hub says: the link from the device to its port comes later.
+    fn connect_type(&self, name: &DeviceName) -> Option<&[u8]> {
+        let hub = self.entries.get(&name.parent()?)?;
+        let port = hub.ports.iter().find(|port| Some(port.number) == name.port())?;
+        (!port.connect_type.is_empty()).then_some(port.connect_type.as_bytes())
     }
 
     fn is_complete(&mut self, name: &DeviceName, identity: Identity) {
@@ -200,6 +210,13 @@ impl<S: Sysfs> Blocker<S> {
             self.set_authorized(name, false);
             return self.try_again(RETRY);
         }
+        if is_wanted && !is && !name.is_controller() {
+            match self.sysfs.is_set_up(&entry.folder) {
+                Ok(true) => {}
+                Ok(false) => return self.await_kernel(name, now),
+                Err(error) => return self.failed(name, "it cannot be read", &error),
+            }
+        }
         let done = match (is_wanted, is) {
             (true, false) => self.let_in(name, &ruling),
             (true, true) => self.keep_in(name, &ruling, scope),
@@ -222,6 +239,19 @@ impl<S: Sysfs> Blocker<S> {
         if let Some(ruling) = self.entries.get(name).and_then(|entry| entry.ruling.clone()) {
             self.stands(name, &ruling);
         }
+    }
+
+    /// A device that is let in while the kernel still sets up what it found is configured twice, the
+    /// second time with all its interfaces (Linux, drivers/usb/core/generic.c). The event that tells
+    /// the end of it comes by itself.
+    fn await_kernel(&mut self, name: &DeviceName, now: &Now) {
+        self.set_authorized(name, false);
+        let Some(entry) = self.entries.get(name) else { return };
+        if now.uptime.saturating_sub(entry.arrived) < SET_UP {
+            return self.try_again(SOON);
+        }
+        let error = io::Error::from(io::ErrorKind::TimedOut);
+        self.failed(name, "the kernel has not set it up", &error);
     }
 
     fn set_authorized(&mut self, name: &DeviceName, is_authorized: bool) {
@@ -248,8 +278,12 @@ impl<S: Sysfs> Blocker<S> {
             Identity::Incomplete | Identity::Malformed(_) => None,
         };
         let interfaces = ruling.interfaces.as_ref().filter(|_| self.mode == Mode::Enforce);
-        let policy = known.map(|known| &**known).zip(interfaces);
-        act::authorize(&self.sysfs, &controller.folder, entry, policy)?;
+        // Which interfaces are permitted is known of what it is now, and of nothing else.
+        let limited = known.map(|known| &**known).zip(interfaces);
+        match limited {
+            Some(_) => act::authorize_closed(&self.sysfs, &controller.folder, &entry.folder)?,
+            None => act::authorize(&self.sysfs, &entry.folder)?,
+        }
         // Of a root hub that was off: all its ports are on now.
         self.ports_are_due |= name.is_controller();
         let aligned = interfaces.cloned();
@@ -257,9 +291,14 @@ impl<S: Sysfs> Blocker<S> {
 
         // What the rules were asked about must be what was let in.
         let parent_hash = name.parent().map(|_| &known.device.parent_hash);
-        let place = Whereabouts { name, path: &entry.path, parent_hash, is_new: false };
+        let connect_type = Some(known.device.connect_type.as_bytes());
+        let path = &entry.path;
+        let place = Whereabouts { name, path, parent_hash, connect_type, is_new: false };
         let now = identity::read(&self.sysfs, &entry.folder, &place)?;
         if now == entry.identity || self.mode == Mode::Observe {
+            if let Some((known, policy)) = limited {
+                act::align_interfaces(&self.sysfs, entry, known, Some(policy))?;
+            }
             if let Some(entry) = self.entries.get_mut(name) {
                 entry.aligned = aligned;
             }

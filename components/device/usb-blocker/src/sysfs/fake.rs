@@ -71,6 +71,8 @@ pub(crate) struct Node {
     pub is_authorized: bool,
     /// Whether each interface is; none while the device is not.
     pub interfaces: Vec<bool>,
+    /// The driver of devices has it.
+    is_set_up: bool,
 }
 
 #[derive(Debug)]
@@ -84,6 +86,8 @@ pub(crate) struct Kernel {
     defaults: BTreeMap<(u32, &'static str), bool>,
     /// Every device that was let in: where, and which serial number.
     pub let_in: Vec<(DeviceName, String)>,
+    /// Class of every interface that became usable, and where.
+    pub opened: Vec<(DeviceName, u8)>,
     /// Every device that ever was in sysfs.
     pub seen: BTreeSet<(DeviceName, String)>,
     /// Ports that are off find what is plugged in all the same, once: there is no power to switch.
@@ -108,6 +112,7 @@ impl FakeSysfs {
             gadget: Gadget { id: (0x1d6b, 2), ..Gadget::hub("0000:00:04.0", 4) },
             is_authorized: true,
             interfaces: vec![true],
+            is_set_up: true,
         };
         let defaults =
             [((1, "authorized_default"), false), ((1, "interface_authorized_default"), true)];
@@ -119,6 +124,7 @@ impl FakeSysfs {
             removed: BTreeSet::new(),
             defaults: defaults.into(),
             let_in: Vec::new(),
+            opened: Vec::new(),
             seen: BTreeSet::new(),
             switches_no_power: false,
             finds_again: false,
@@ -150,6 +156,7 @@ impl FakeSysfs {
     /// What the kernel's hub thread does, some time after the events that wake it.
     pub fn enumerate(&self) {
         let mut kernel = self.kernel();
+        kernel.set_up_what_was_found();
         let plugged: Vec<_> = kernel.sockets.iter().map(|(n, g)| (n.clone(), g.clone())).collect();
         for (name, gadget) in plugged {
             let hub = kernel.nodes.get(&name.parent().unwrap());
@@ -169,7 +176,9 @@ impl FakeSysfs {
             kernel.next_id += 1;
             kernel.seen.insert((name.clone(), gadget.serial.clone()));
             let is_authorized = kernel.defaults[&(name.bus(), "authorized_default")];
-            kernel.nodes.insert(name, Node { id, gadget, is_authorized, interfaces: Vec::new() });
+            let interfaces = Vec::new();
+            let node = Node { id, gadget, is_authorized, interfaces, is_set_up: false };
+            kernel.nodes.insert(name, node);
         }
     }
 
@@ -195,6 +204,13 @@ impl FakeSysfs {
 }
 
 impl Node {
+    /// Makes its interfaces; which of them are usable.
+    fn configure(&mut self, name: &DeviceName, default: bool) -> Vec<(DeviceName, u8)> {
+        self.interfaces = vec![default; self.gadget.interfaces.len()];
+        let classes = self.gadget.interfaces.iter().filter(|_| default).map(|[class, ..]| *class);
+        classes.map(|class| (name.clone(), class)).collect()
+    }
+
     pub const fn id(&self) -> u64 {
         self.id
     }
@@ -206,6 +222,18 @@ impl Kernel {
             other.bus() == name.bus() && other.chain().starts_with(name.chain())
         };
         self.nodes.retain(|other, _| !is_below(other));
+    }
+
+    /// The driver of devices takes on what was found before. What was let in already is configured
+    /// once more, with all its interfaces.
+    fn set_up_what_was_found(&mut self) {
+        for (name, node) in self.nodes.iter_mut().filter(|(_, node)| !node.is_set_up) {
+            node.is_set_up = true;
+            if node.is_authorized {
+                let default = self.defaults[&(name.bus(), "interface_authorized_default")];
+                self.opened.extend(node.configure(name, default));
+            }
+        }
     }
 
     fn name_of(&self, id: u64) -> io::Result<DeviceName> {
@@ -225,7 +253,7 @@ impl Kernel {
             if let Some(other) = node.gadget.turns_into.take() {
                 node.gadget = *other;
             }
-            node.interfaces = vec![default; node.gadget.interfaces.len()];
+            self.opened.extend(node.configure(name, default));
         } else {
             node.interfaces.clear();
             let below: Vec<_> = (1..=node.gadget.ports).map(|port| name.child(port)).collect();
@@ -265,6 +293,11 @@ impl Sysfs for FakeSysfs {
     fn open(&self, name: &str) -> io::Result<Opened<u64>> {
         let id = self.id(name)?;
         Ok(Opened { folder: id, path: format!("/devices/pci0000:00/0000:00:04.0/{name}") })
+    }
+
+    fn is_set_up(&self, folder: &u64) -> io::Result<bool> {
+        let kernel = self.kernel();
+        Ok(kernel.nodes[&kernel.name_of(*folder)?].is_set_up)
     }
 
     fn read(&self, folder: &u64, attribute: &str, _: usize) -> io::Result<Vec<u8>> {
@@ -341,8 +374,14 @@ impl Sysfs for FakeSysfs {
                 let interface = other.strip_suffix("/authorized");
                 let number = interface.and_then(|interface| interface_number(&name, interface));
                 let node = kernel.nodes.get_mut(&name).ok_or_else(missing)?;
-                let slot = number.and_then(|number| node.interfaces.get_mut(number));
-                *slot.ok_or_else(missing)? = is;
+                let number = number.filter(|number| *number < node.interfaces.len());
+                let number = number.ok_or_else(missing)?;
+                let class = node.gadget.interfaces[number][0];
+                if is && !std::mem::replace(&mut node.interfaces[number], is) {
+                    kernel.opened.push((name, class));
+                } else {
+                    node.interfaces[number] = is;
+                }
             }
         }
         Ok(())

@@ -30,6 +30,10 @@ pub trait Sysfs {
     /// Opens the folder that a name leads to now.
     fn open(&self, name: &str) -> io::Result<Opened<Self::Folder>>;
 
+    /// Whether a driver of devices has it: the kernel has set up what was found, or is about to end
+    /// that while it holds the lock that a write waits for.
+    fn is_set_up(&self, folder: &Self::Folder) -> io::Result<bool>;
+
     /// Reads an attribute, a path below the folder; at most `limit` bytes.
     fn read(&self, folder: &Self::Folder, attribute: &str, limit: usize) -> io::Result<Vec<u8>>;
 

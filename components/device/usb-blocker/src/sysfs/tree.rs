@@ -1,14 +1,20 @@
 //! The real one.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirEntryExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Dir, Mode, OFlags, open, openat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, open, openat, statat};
+use rustix::io::{Errno, read};
 
 use super::{Opened, Sysfs};
+
+/// From `bus/usb/devices` to the mount point.
+const UP: &str = "../../../";
+/// As much as an attribute gives at once.
+const PAGE: usize = 4096;
 
 /// sysfs at its mount point.
 #[derive(Clone, Debug)]
@@ -48,19 +54,42 @@ impl Sysfs for SysfsTree {
     }
 
     fn open(&self, name: &str) -> io::Result<Opened<OwnedFd>> {
-        let path = fs::canonicalize(self.devices.join(name))?;
+        let link = fs::read_link(self.devices.join(name))?;
+        // What the kernel writes leads up to the mount point and from there down without detours.
+        let below = link.strip_prefix(UP).map_err(|_| {
+            io::Error::other(format!("{name} does not lead into sysfs, but to {}", link.display()))
+        })?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let folder = open(&path, flags, Mode::empty())?;
-        let root = fs::canonicalize(&self.root)?;
-        let below = path.strip_prefix(&root).map_err(io::Error::other)?;
+        let folder = open(self.root.join(below), flags, Mode::empty())?;
         Ok(Opened { folder, path: format!("/{}", below.display()) })
+    }
+
+    fn is_set_up(&self, folder: &OwnedFd) -> io::Result<bool> {
+        match statat(folder, "driver", AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            // The folder of what has gone has no attributes either.
+            Err(Errno::NOENT) => {
+                statat(folder, "authorized", AtFlags::SYMLINK_NOFOLLOW)?;
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn read(&self, folder: &OwnedFd, attribute: &str, limit: usize) -> io::Result<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = File::from(openat(folder, attribute, flags, Mode::empty())?);
+        let file = openat(folder, attribute, flags, Mode::empty())?;
         let mut bytes = Vec::new();
-        file.take(limit as u64).read_to_end(&mut bytes)?;
+        let mut page = [0; PAGE];
+        while bytes.len() < limit {
+            let want = (limit - bytes.len()).min(PAGE);
+            let count = read(&file, &mut page[..want])?;
+            bytes.extend_from_slice(&page[..count]);
+            // A page or what is left: less is the end, which needs no call of its own.
+            if count < want {
+                break;
+            }
+        }
         Ok(bytes)
     }
 
@@ -122,12 +151,43 @@ mod tests {
         assert_eq!(names, ["1-1:1.0", "authorized"]);
         assert!(tree.list(&opened.folder, "1-1:1.0").unwrap().is_empty());
 
+        assert!(!tree.is_set_up(&opened.folder).unwrap());
+        symlink("../../../../bus/usb/drivers/usb", device.join("driver")).unwrap();
+        assert!(tree.is_set_up(&opened.folder).unwrap());
+
         // Another device at the same port is none of the handle's business.
         fs::rename(&device, root.path().join("gone")).unwrap();
         fs::remove_dir_all(root.path().join("gone")).unwrap();
         plug();
         let error = tree.write(&opened.folder, "authorized", "1").unwrap_err();
         assert!(super::super::is_gone(&error), "{error}");
+        let error = tree.is_set_up(&opened.folder).unwrap_err();
+        assert!(super::super::is_gone(&error), "{error}");
         assert_eq!(fs::read_to_string(device.join("authorized")).unwrap(), "0\n");
+    }
+
+    #[test]
+    fn attributes_are_read_to_their_end_or_limit() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = SysfsTree::at(root.path());
+        let folder = open(root.path(), OFlags::RDONLY, Mode::empty()).unwrap();
+        for length in [0, 1, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE] {
+            fs::write(root.path().join("attribute"), vec![7; length]).unwrap();
+            for limit in [1, PAGE, PAGE + 1, 2 * PAGE] {
+                let read = tree.read(&folder, "attribute", limit).unwrap();
+                assert_eq!(read.len(), length.min(limit), "{length} of {limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_elsewhere_is_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let devices = root.path().join("bus/usb/devices");
+        fs::create_dir_all(&devices).unwrap();
+        fs::create_dir_all(root.path().join("devices/usb1")).unwrap();
+        symlink(root.path().join("devices/usb1"), devices.join("usb1")).unwrap();
+        let error = SysfsTree::at(root.path()).open("usb1").unwrap_err();
+        assert!(error.to_string().contains("does not lead into sysfs"), "{error}");
     }
 }

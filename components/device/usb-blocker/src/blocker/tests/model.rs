@@ -13,12 +13,16 @@ use crate::sysfs::fake::Gadget;
 
 const PORTS: [&str; 6] = ["1-1", "1-2", "1-3", "1-4", "1-1.1", "1-1.2"];
 const SERIALS: [&str; 4] = ["A", "B", "C", "NIGHT"];
+/// A class that no rule permits.
+const KEYBOARD: u8 = 3;
 
 #[derive(Clone, Debug)]
 enum Step {
     Plug(usize, usize),
     PlugHub,
     PlugTurncoat(usize, usize),
+    /// A memory stick that is a keyboard too.
+    PlugComposite(usize, usize),
     Unplug(usize),
     /// The kernel goes on without the daemon being told.
     Enumerate,
@@ -44,7 +48,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (port.clone(), serial.clone()).prop_map(|(p, s)| Step::Plug(p, s)),
         2 => Just(Step::PlugHub),
-        1 => (port.clone(), serial).prop_map(|(p, s)| Step::PlugTurncoat(p, s)),
+        1 => (port.clone(), serial.clone()).prop_map(|(p, s)| Step::PlugTurncoat(p, s)),
+        2 => (port.clone(), serial).prop_map(|(p, s)| Step::PlugComposite(p, s)),
         2 => port.clone().prop_map(Step::Unplug),
         2 => Just(Step::Enumerate),
         6 => Just(Step::Look),
@@ -99,7 +104,8 @@ fn policy(rules: u8) -> String {
     for (index, serial) in SERIALS.iter().enumerate().filter(|(index, _)| rules & (1 << index) != 0)
     {
         let window = if index == 3 { " if localtime(22:00-06:00)" } else { "" };
-        let _ = writeln!(text, "allow serial \"{serial}\"{window}");
+        let keyless = "interface-policy block { allow 08:*:* }";
+        let _ = writeln!(text, "allow serial \"{serial}\"{window} {keyless}");
     }
     text
 }
@@ -125,10 +131,14 @@ impl Game {
             }
             Step::PlugHub => bench.kernel.plug("1-1", Gadget::hub("", 2)),
             Step::PlugTurncoat(port, serial) => {
-                let keyboard = Gadget::new(SERIALS[*serial], &[[3, 1, 1]]);
+                let keyboard = Gadget::new(SERIALS[*serial], &[[KEYBOARD, 1, 1]]);
                 let storage = Gadget::storage(SERIALS[*serial]);
                 let turncoat = Gadget { turns_into: Some(Box::new(keyboard)), ..storage };
                 bench.kernel.plug(PORTS[*port], turncoat);
+            }
+            Step::PlugComposite(port, serial) => {
+                let both = Gadget::new(SERIALS[*serial], &[[8, 6, 0x50], [KEYBOARD, 1, 1]]);
+                bench.kernel.plug(PORTS[*port], both);
             }
             Step::Unplug(port) => bench.kernel.unplug(PORTS[*port]),
             Step::Enumerate => bench.kernel.enumerate(),
@@ -168,6 +178,7 @@ impl Game {
                 if let Some(node) = node.filter(|node| node.gadget.turns_into.is_none()) {
                     bench.kernel.write(&node.id(), "authorized", "1").unwrap();
                     bench.kernel.kernel().let_in.pop();
+                    bench.kernel.kernel().opened.clear();
                 }
             }
             Step::Order(port, allow) => self.order(PORTS[*port], *allow),
@@ -232,6 +243,11 @@ impl Game {
             let by_rules = self.model.rules_allow(serial, self.bench.now.local_time);
             prop_assert!(ordered || by_rules, "{port} ({serial}) was let in, {:?}", self.model);
         }
+        // An order is for the whole device.
+        let ordered = self.model.orders.iter().any(|(_, allow)| *allow);
+        for (name, class) in kernel.opened.split_off(0) {
+            prop_assert!(ordered || class != KEYBOARD, "{name} typed, {:?}", self.model);
+        }
         if self.bench.blocker.is_none() {
             return Ok(());
         }
@@ -244,7 +260,8 @@ impl Game {
             let is_turncoat = node.gadget.turns_into.is_some();
             if node.is_authorized {
                 prop_assert!(allowed, "{name} is in: {node:?}, {:?}", self.model);
-                prop_assert!(node.gadget.interfaces != [[3, 1, 1]], "a turncoat is in: {node:?}");
+                let is_keyboard = node.gadget.interfaces == [[KEYBOARD, 1, 1]];
+                prop_assert!(!is_keyboard, "a turncoat is in: {node:?}");
             } else if allowed && !is_turncoat {
                 prop_assert!(false, "{name} is out: {node:?}, {:?}", self.model);
             }

@@ -103,6 +103,38 @@ fn single_interfaces_of_a_composite_device() {
 }
 
 #[test]
+fn a_device_is_let_in_once_the_kernel_has_set_it_up() {
+    let rules = "allow serial \"C\" interface-policy block { allow 08:*:* }";
+    let mut bench = Bench::started(rules);
+    bench.told();
+    bench.kernel.plug("1-1", Gadget::new("C", &[[8, 6, 0x50], [3, 1, 1]]));
+    // Let in now it would be configured twice, with its keyboard.
+    let now = bench.now;
+    let wait = bench.blocker().reconcile(&now, Scope::Events);
+    assert!(bench.kernel.kernel().let_in.is_empty());
+    assert!(wait < Duration::from_millis(10), "the kernel's event may be lost: {wait:?}");
+    bench.on_event();
+    assert!(bench.kernel.is_usable("1-1", 0) && !bench.kernel.is_usable("1-1", 1));
+}
+
+#[test]
+fn a_device_that_the_kernel_never_sets_up_stays_out_and_is_told_once() {
+    let mut bench = Bench::started("allow serial \"S\"");
+    bench.told();
+    bench.kernel.plug("1-1", Gadget::storage("S"));
+    for seconds in [0, 3, 3, 60] {
+        bench.now.uptime += Duration::from_secs(seconds);
+        let now = bench.now;
+        bench.blocker().reconcile(&now, Scope::Events);
+        bench.notes.extend(bench.blocker.as_mut().unwrap().take_news().notes);
+    }
+    assert!(!bench.usable("1-1"));
+    assert_eq!(bench.told(), ["usb.device failed: the kernel has not set it up: timed out"]);
+    bench.on_event();
+    assert!(bench.usable("1-1"), "late, but it is");
+}
+
+#[test]
 fn a_hub_comes_before_what_is_plugged_into_it() {
     let mut bench = Bench::started("allow with-interface 09:00:00\nallow serial \"GOOD\"");
     bench.kernel.plug("1-1.1", Gadget::storage("GOOD"));
