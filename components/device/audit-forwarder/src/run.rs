@@ -8,10 +8,9 @@ use holdfast_audit_log::kernel::{Assembler, Limits as AssemblerLimits};
 use holdfast_daemon::config::{self, ConfigError};
 use holdfast_daemon::manager;
 use holdfast_ipc::audit1::{AuditSources, serve};
-use holdfast_ipc::{Guard, RoleGroups};
+use holdfast_ipc::{Bus, BusError, Guard, RoleGroups};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
-use zbus::connection::Builder;
 
 use crate::boot_facts::{self, Places};
 use crate::config::Config;
@@ -57,16 +56,8 @@ pub enum RunError {
     #[error(transparent)]
     Kernel(#[from] KernelError),
     /// The message bus.
-    #[error(
-        "cannot serve on the message bus {bus}: {source}; is dbus running, and may this user own \
-         the name?"
-    )]
-    Bus {
-        /// Its address.
-        bus: String,
-        /// What the bus said.
-        source: zbus::Error,
-    },
+    #[error(transparent)]
+    Bus(#[from] BusError),
     /// The daemon's name.
     #[error("cannot set up audit records: {0}")]
     Audit(holdfast_audit_log::Error),
@@ -122,16 +113,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         reader = Some(running);
     }
 
-    let bus = |source| RunError::Bus {
-        bus: options.bus.clone().unwrap_or_else(|| "of the system".to_owned()),
-        source,
-    };
-    let builder = match &options.bus {
-        Some(address) => Builder::address(address.as_str()),
-        None => Builder::system(),
-    };
-    // Kept alive to the end: the name goes with the connection.
-    let connection = builder.build().await.map_err(bus)?;
+    let bus = Bus::new(options.bus.clone());
+    let connection = bus.connect().await?;
     let upload_now = Arc::<Notify>::default();
     let (tell_key, key) = watch::channel(None);
     let (report, upload) = watch::channel(UploadStatus::default());
@@ -144,7 +127,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     };
     let guard = Guard::new(DAEMON, groups, Arc::new(OwnSink(keeper.clone())));
     let guard = guard.map_err(RunError::Audit)?;
-    serve(&connection, service, guard, sources).await.map_err(bus)?;
+    serve(&connection, service, guard, sources).await.map_err(|error| bus.failed(error))?;
     manager::ready();
 
     let (device_key, signatures) = BusKey::new();

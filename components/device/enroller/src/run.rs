@@ -8,11 +8,10 @@ use holdfast_daemon::config::{self, ConfigError};
 use holdfast_daemon::manager;
 use holdfast_ipc::audit1::AuditServiceSink;
 use holdfast_ipc::identity::{IdentityStatus, StatusPublisher, serve};
-use holdfast_ipc::{AuditSink, Guard, IdentityPolicy, JournalSink, RoleGroups};
+use holdfast_ipc::{AuditSink, Bus, BusError, Guard, IdentityPolicy, JournalSink, RoleGroups};
 use holdfast_tpm::KeyBlob;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
-use zbus::connection::Builder;
 
 use crate::agent::{Agent, OpenStore, Parts};
 use crate::boot_report::BootReport;
@@ -40,15 +39,8 @@ pub enum RunError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The message bus.
-    #[error(
-        "cannot serve on the message bus {bus}: {source}; is dbus running, and may this user own the name?"
-    )]
-    Bus {
-        /// Its address.
-        bus: String,
-        /// What the bus said.
-        source: zbus::Error,
-    },
+    #[error(transparent)]
+    Bus(#[from] BusError),
     /// The audit source.
     #[error("cannot set up audit records: {0}")]
     Audit(String),
@@ -94,18 +86,12 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         Arc::clone(&clock),
         orders,
     );
-    let bus = |source| RunError::Bus {
-        bus: options.bus.clone().unwrap_or_else(|| "of the system".to_owned()),
-        source,
-    };
-    let builder = match &options.bus {
-        Some(address) => Builder::address(address.as_str()),
-        None => Builder::system(),
-    };
-    // Kept alive to the end: the name goes with the connection.
-    let connection = builder.build().await.map_err(bus)?;
+    let bus = Bus::new(options.bus.clone());
+    let connection = bus.connect().await?;
     log.connect(connection.clone());
-    serve(&connection, service, guard, policy, status.clone(), changes).await.map_err(bus)?;
+    serve(&connection, service, guard, policy, status.clone(), changes)
+        .await
+        .map_err(|error| bus.failed(error))?;
 
     let hand_in_later = recorder.clone();
     let (settled, is_settled) = oneshot::channel();

@@ -8,9 +8,8 @@ use holdfast_daemon::config::{self, ConfigError};
 use holdfast_daemon::manager;
 use holdfast_ipc::audit1::AuditServiceSink;
 use holdfast_ipc::usb::{UsbEvents, serve};
-use holdfast_ipc::{AuditSink, Guard, JournalSink, RoleGroups};
+use holdfast_ipc::{AuditSink, Bus, BusError, Guard, JournalSink, RoleGroups};
 use tokio::signal::unix::{SignalKind, signal};
-use zbus::connection::Builder;
 
 use crate::blocker::Blocker;
 use crate::clock::Clock;
@@ -49,16 +48,8 @@ pub enum RunError {
     #[error("the thread that keeps the ports ended: {0}")]
     Ended(String),
     /// The message bus.
-    #[error(
-        "cannot serve on the message bus {bus}: {source}; is dbus running, and may this user own \
-         the name?"
-    )]
-    Bus {
-        /// Its address.
-        bus: String,
-        /// What the bus said.
-        source: zbus::Error,
-    },
+    #[error(transparent)]
+    Bus(#[from] BusError),
     /// The daemon's name.
     #[error("cannot set up audit records: {0}")]
     Audit(#[from] holdfast_audit_log::Error),
@@ -86,19 +77,11 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (worker, thread) =
         Worker::start(blocker, uevents, clock, records, events).map_err(RunError::Thread)?;
 
-    let bus = |source| RunError::Bus {
-        bus: options.bus.clone().unwrap_or_else(|| "of the system".to_owned()),
-        source,
-    };
-    let builder = match &options.bus {
-        Some(address) => Builder::address(address.as_str()),
-        None => Builder::system(),
-    };
-    // Kept alive to the end: the names go with the connection.
-    let connection = builder.build().await.map_err(bus)?;
+    let bus = Bus::new(options.bus.clone());
+    let connection = bus.connect().await?;
     log.connect(connection.clone());
     let service = Arc::new(Service::new(worker.clone(), connection.clone()));
-    serve(&connection, service, guard, stream).await.map_err(bus)?;
+    serve(&connection, service, guard, stream).await.map_err(|error| bus.failed(error))?;
     manager::ready();
 
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;

@@ -147,7 +147,8 @@ fn a_hub_is_one_question_and_what_is_plugged_into_it_another(
     until(running, "child-gone", &format!("! {} && ! {DISK}", is_there("1-4.1")))?;
     running.unplug_usb(&child, "child")?;
     running.unplug_usb(&UsbDevice::Hub, "hub")?;
-    Ok(())
+    let gone = format!("! {} && ! holdfast usb list --json | grep -q '\"1-4\"'", is_there("1-4"));
+    until(running, "hub-gone", &gone)
 }
 
 fn nothing_is_let_in_while_the_daemon_is_dead(running: &Running, folder: &Path) -> Result<()> {

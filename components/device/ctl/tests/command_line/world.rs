@@ -1,12 +1,7 @@
 //! A bus with an identity service on it whose "TPM" is a key in memory, and a USB service that writes
 //! down what it is told to do.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-    sync::Arc,
-};
+use std::{fs, process::Command, sync::Arc};
 
 use holdfast_audit_log::AuditRecord;
 use holdfast_ipc::usb::{self, UsbEvents};
@@ -22,22 +17,23 @@ use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
     rand::{SecureRandom, SystemRandom},
 };
-use zbus::{Connection, connection::Builder};
+use zbus::Connection;
 use zeroize::Zeroizing;
 
+#[path = "../../../../lib/ipc/tests/bus/private_bus.rs"]
+mod private_bus;
 #[path = "../../../../lib/ipc/tests/bus/usb/backend.rs"]
 pub mod usb_backend;
 
+use private_bus::{OPEN, PrivateBus};
 use usb_backend::Recorder;
 
 pub struct World {
-    daemon: Child,
-    address: String,
+    bus: PrivateBus,
     pub status: StatusPublisher,
     pub connection: Connection,
     pub usb: Arc<Recorder>,
     pub usb_events: UsbEvents,
-    _dir: tempfile::TempDir,
 }
 
 #[derive(Debug)]
@@ -129,30 +125,8 @@ impl IdentityBackend for Software {
 
 impl World {
     pub async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let config = dir.path().join("bus.conf");
-        let text = format!(
-            r#"<busconfig><listen>unix:path={}</listen><auth>EXTERNAL</auth>
-               <policy context="default"><allow user="*"/><allow own="*"/>
-               <allow send_destination="*"/><allow receive_type="method_call"/>
-               <allow receive_type="method_return"/><allow receive_type="error"/>
-               <allow receive_type="signal"/></policy></busconfig>"#,
-            dir.path().join("bus").display()
-        );
-        fs::write(&config, text).unwrap();
-        let mut daemon = Command::new("dbus-daemon")
-            .args(["--nofork", "--nopidfile", "--nosyslog", "--print-address=1"])
-            .arg(format!("--config-file={}", config.display()))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("dbus-daemon is needed: install the package dbus-daemon");
-        let mut address = String::new();
-        BufReader::new(daemon.stdout.take().unwrap()).read_line(&mut address).unwrap();
-        let address = address.trim().to_owned();
-        assert!(!address.is_empty(), "dbus-daemon did not start");
-
-        let connection = Builder::address(address.as_str()).build().await.unwrap();
+        let bus = PrivateBus::start(OPEN);
+        let connection = bus.connect().await;
         // Whoever runs the tests is an operator here.
         let gid = own_gid();
         let groups = RoleGroups { viewer: Some(gid), operator: Some(gid), admin: None };
@@ -174,12 +148,12 @@ impl World {
         let guard = Guard::new("usb", groups, Arc::new(Nowhere)).unwrap();
         let (usb, (usb_events, events)) = (Arc::new(Recorder::default()), UsbEvents::new());
         usb::serve(&connection, usb.clone(), guard, events).await.unwrap();
-        Self { daemon, address, status, connection, usb, usb_events, _dir: dir }
+        Self { bus, status, connection, usb, usb_events }
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-        command.args(arguments).env("DBUS_SYSTEM_BUS_ADDRESS", &self.address);
+        command.args(arguments).env("DBUS_SYSTEM_BUS_ADDRESS", &self.bus.address);
         command
     }
 
@@ -207,11 +181,4 @@ fn own_gid() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("Gid:")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
-    }
 }

@@ -242,7 +242,7 @@ async fn a_connector_that_is_away_and_a_certificate_that_is_renewed_lose_and_dou
     cloud.resume().await;
     audit.make_records(60..61).await;
     audit.all_uploaded().await;
-    device.bus.identity().await.renew().await.unwrap();
+    device.identity().await.renew().await.unwrap();
     audit.make_records(61..80).await;
     audit.all_uploaded().await;
     let records = records(&cloud, &device_id).await;

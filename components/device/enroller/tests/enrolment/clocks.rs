@@ -26,7 +26,7 @@ async fn clock_at_1970() {
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
     ];
     let (daemon, device_id) = device.enrolled(&cloud, "SN-0070").await;
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     let expires = identity.certificate_expires().await.unwrap();
     assert!(expires.abs_diff(now() + 90 * DAY) < DAY, "{expires}");
     let last_seen: u64 = device.read_state("last-seen").trim().parse().unwrap();
@@ -54,7 +54,7 @@ async fn renewal_with_the_server_away_for_30_days() {
     cloud.stop().await;
     let daemon = device.start();
     assert_eq!(daemon.wait_for("active").field("offline"), "true");
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     let error = identity.renew().await.unwrap_err().to_string();
     assert!(error.contains("cannot reach"), "{error}");
     assert_eq!(identity.state().await.unwrap(), "active");

@@ -8,10 +8,12 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use holdfast_attestation::pcr::{KERNEL_PCR as KERNEL_PCR_INDEX, SITE_PCR};
+use holdfast_ipc::identity::Identity1Proxy;
 use holdfast_tpm::swtpm::Swtpm;
+use zbus::proxy::CacheProperties;
 
-use crate::bus::PrivateBus;
 use crate::cloud::{self, Cloud, measurement};
+use crate::private_bus::{OPEN, PrivateBus};
 
 /// Longest wait for a milestone: several times what a busy machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,7 +33,7 @@ impl Device {
         let folder = tempfile::tempdir().unwrap();
         let device = Self {
             tpm: Swtpm::blank().unwrap(),
-            bus: PrivateBus::start(),
+            bus: PrivateBus::start(OPEN),
             folder,
             site: site.to_owned(),
             arguments: Vec::new(),
@@ -54,6 +56,13 @@ impl Device {
         .unwrap();
         device.measure_boot();
         device
+    }
+
+    /// A client of the daemon.
+    pub async fn identity(&self) -> Identity1Proxy<'static> {
+        let connection = self.bus.connect().await;
+        let builder = Identity1Proxy::builder(&connection).cache_properties(CacheProperties::No);
+        builder.build().await.unwrap()
     }
 
     /// What firmware and boot do: extends the PCRs.

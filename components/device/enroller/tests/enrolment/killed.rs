@@ -185,7 +185,7 @@ impl Bench {
         if phase == Phase::Renewal {
             daemon.online();
             self.forwarder(listener).hold_answer(flight);
-            let identity = device.bus.identity().await;
+            let identity = device.identity().await;
             tokio::spawn(async move {
                 // Whoever is killed, this call fails or succeeds; the device's state is judged.
                 let _ = identity.renew().await;
@@ -215,7 +215,7 @@ impl Bench {
 
     /// One identity, which can be renewed, and nothing beside it.
     async fn judge(&self, device: &Device, serial: &str, shown: &str) {
-        let identity = device.bus.identity().await;
+        let identity = device.identity().await;
         // An order that was on its way when the other side was killed may still be carried out.
         identity.renew().await.unwrap_or_else(|error| panic!("{shown}: {error}"));
         assert_eq!(identity.state().await.unwrap(), "active", "{shown}");

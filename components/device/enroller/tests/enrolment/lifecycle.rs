@@ -37,7 +37,7 @@ async fn first_boot_enrols_and_later_boots_keep_the_identity_also_offline() {
     let device_id = enrolled.field("device_id").to_owned();
     assert_eq!(cloud.devices().await, [(device_id.clone(), "active".to_owned())]);
 
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     assert_eq!(identity.state().await.unwrap(), "active");
     assert_eq!(identity.edge_id().await.unwrap(), "SN-0001");
     assert_eq!(identity.device_id().await.unwrap(), device_id);
@@ -60,7 +60,7 @@ async fn first_boot_enrols_and_later_boots_keep_the_identity_also_offline() {
     let daemon = device.start();
     let active = daemon.wait_for("active");
     assert_eq!((active.field("device_id"), active.field("offline")), (device_id.as_str(), "true"));
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     assert_eq!(identity.state().await.unwrap(), "active");
     cloud.resume().await;
     let active = daemon.wait_for("active");
@@ -80,7 +80,7 @@ async fn keys_sign_for_those_who_may() {
     let daemon = device.start();
     let ek = daemon.wait_for("enroller started").field("ek_sha256").to_owned();
     daemon.wait_for("refused");
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     identity.sign("audit", "ecdsa-p256-sha256", &digest).await.unwrap();
     let error = identity.sign("device", "rsa-pss-sha256", &digest).await.unwrap_err();
     assert!(error.to_string().contains("no identity yet"), "{error}");
@@ -142,7 +142,7 @@ async fn a_certificate_is_renewed_in_time_with_a_new_key_while_the_device_stays_
     cloud.travel(72).await;
     let daemon = device.start();
     daemon.wait_for("active");
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     let mut transitions = identity.receive_state_transition().await.unwrap();
     let mut renewals = identity.receive_certificate_renewed().await.unwrap();
     let old = Chain::from_pem(&certificate).unwrap().serial();
@@ -174,7 +174,7 @@ async fn an_operator_renews_and_enrols_anew_over_the_bus() {
     cloud.operate(&["device", "suspend", "SN-0007"]).await;
     let daemon = device.start();
     daemon.wait_for("refused");
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     let error = identity.renew().await.unwrap_err().to_string();
     assert!(error.contains("the server refused: suspended"), "{error}");
 
@@ -224,7 +224,7 @@ async fn the_service_manager_hears_when_the_state_is_known_and_that_the_daemon_l
 
     let daemon = device.start();
     until("READY=1");
-    let state = device.bus.identity().await.state().await.unwrap();
+    let state = device.identity().await.state().await.unwrap();
     assert!(!["uninitialised", "preparing"].contains(&state.as_str()), "{state}");
     until("WATCHDOG=1");
     until("WATCHDOG=1");

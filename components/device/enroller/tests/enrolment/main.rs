@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod audit;
-mod bus;
 mod clocks;
 mod cloud;
 mod device;
@@ -14,6 +13,8 @@ mod interruption;
 mod killed;
 mod lifecycle;
 mod pairing;
+#[path = "../../../../lib/ipc/tests/bus/private_bus.rs"]
+mod private_bus;
 mod recovery;
 mod refusals;
 mod roots;

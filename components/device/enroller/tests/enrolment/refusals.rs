@@ -18,7 +18,7 @@ async fn an_unregistered_device_is_refused_and_recovers_when_it_is_registered() 
         cloud.get(&format!("/api/v1/events?request_id={}", refused.field("request_id"))).await;
     assert!(events.to_string().contains("SN-0010"), "{events}");
 
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     assert_eq!(identity.last_error_code().await.unwrap(), "not-accepted");
     assert!(identity.last_error().await.unwrap().contains("register this device"));
 
@@ -44,7 +44,7 @@ async fn a_disk_in_another_machine_gives_no_identity() {
     assert_eq!(daemon.wait_for("faulted").field("code"), "foreign-tpm");
     daemon.never("active", Duration::from_secs(3));
     assert!(!daemon.has_ended());
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     assert_eq!(identity.state().await.unwrap(), "faulted");
     assert!(identity.last_error().await.unwrap().contains(&ek));
     assert!(identity.get_certificate_chain().await.is_err());
@@ -81,7 +81,7 @@ async fn a_suspended_device_is_refused_until_it_is_resumed() {
     let daemon = device.start();
     assert_eq!(daemon.wait_for("active").field("offline"), "true");
     assert_eq!(daemon.wait_for("refused").field("code"), "suspended");
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     assert_eq!(identity.state().await.unwrap(), "refused");
     assert!(identity.last_error().await.unwrap().contains("resume the device"));
     cloud.operate(&["device", "resume", "SN-0012"]).await;
@@ -101,7 +101,7 @@ async fn a_device_waits_for_approval() {
         .operate(&["device", "register", "SN-0013", "--ek-sha256", &ek, "--approval", "manual"])
         .await;
     while daemon.wait_for("refused").field("code") != "approval-pending" {}
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     assert_eq!(identity.state().await.unwrap(), "waiting_for_approval");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     assert!(identity.next_attempt().await.unwrap() >= now.as_secs() + 50, "Retry-After ignored");
@@ -125,7 +125,7 @@ async fn a_device_that_booted_something_else_is_not_enrolled() {
     let ek = daemon.wait_for("enroller started").field("ek_sha256").to_owned();
     cloud.operate(&["device", "register", "SN-0014", "--ek-sha256", &ek]).await;
     while daemon.wait_for("refused").field("code") != "release-unknown" {}
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     assert!(identity.last_error().await.unwrap().contains("publish this release"));
     daemon.stop();
 }
@@ -156,7 +156,7 @@ async fn a_connector_of_another_site_is_not_trusted() {
     let device = Device::new("SN-0015", &site);
     let daemon = device.start();
     assert_eq!(daemon.wait_for("waiting").field("code"), "server-not-trusted");
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     assert_eq!(identity.state().await.unwrap(), "waiting_for_network");
     daemon.never("enrolled", Duration::from_secs(2));
     daemon.stop();
@@ -171,7 +171,7 @@ async fn without_a_site_configuration_the_device_waits_for_one() {
     std::fs::rename(&site, &aside).unwrap();
     let daemon = device.start();
     assert_eq!(daemon.wait_for("waiting").field("code"), "site-missing");
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     assert_eq!(identity.state().await.unwrap(), "waiting_for_site");
     std::fs::rename(&aside, &site).unwrap();
     daemon.wait_for("enroller started");

@@ -36,14 +36,14 @@ async fn root_ca_rolled_while_the_device_was_off() {
     assert_eq!(daemon.online(), device_id);
     wait_for_file(&device.state().join("roots.json"));
     // A certificate below the new root; nothing is left that hangs on the old one.
-    let renewed = device.bus.identity().await.renew().await.unwrap();
+    let renewed = device.identity().await.renew().await.unwrap();
     cloud.operate(&["ca", "retire", &former_root(&cloud).await]).await;
     daemon.stop();
 
     // The site configuration still names the old root alone.
     let daemon = device.start();
     assert_eq!(daemon.online(), device_id);
-    assert_eq!(device.bus.identity().await.renew().await.unwrap().len(), renewed.len());
+    assert_eq!(device.identity().await.renew().await.unwrap().len(), renewed.len());
     daemon.stop();
 
     // One that names the new root is the same site's.

@@ -59,7 +59,7 @@ async fn sealed_bytes_open_here_and_nowhere_else() {
 
     let daemon = device.start();
     daemon.wait_for("enroller started");
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     let error = identity.seal("file", b"secret").await.unwrap_err();
     assert_eq!(kind(&error), Some(ErrorKind::NotReady), "{error}");
     daemon.stop();
@@ -67,7 +67,7 @@ async fn sealed_bytes_open_here_and_nowhere_else() {
     sign_boot(&device);
     let daemon = device.start();
     daemon.wait_for("enroller started");
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     let sealed = identity.seal("file", b"secret").await.unwrap();
     assert_eq!(identity.unseal("file", &sealed).await.unwrap(), b"secret");
     let error = identity.unseal("other", &sealed).await.unwrap_err();
@@ -83,7 +83,7 @@ async fn sealed_bytes_open_here_and_nowhere_else() {
     std::fs::remove_dir_all(device.state()).unwrap();
     let daemon = device.start();
     daemon.wait_for("enroller started");
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     let error = identity.unseal("file", &sealed).await.unwrap_err();
     assert_eq!(kind(&error), Some(ErrorKind::NotOurs), "{error}");
     daemon.stop();
@@ -97,14 +97,14 @@ async fn sealed_bytes_stay_shut_under_a_system_that_was_not_signed() {
     sign_boot(&device);
     let daemon = device.start();
     daemon.wait_for("enroller started");
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     let sealed = identity.seal("file", b"secret").await.unwrap();
     daemon.stop();
 
     device.tpm.open().unwrap().pcr_extend(11, &[0xbd; 32]).unwrap();
     let daemon = device.start();
     daemon.wait_for("enroller started");
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     let error = identity.unseal("file", &sealed).await.unwrap_err();
     assert_eq!(kind(&error), Some(ErrorKind::NotOurs), "{error}");
     daemon.stop();

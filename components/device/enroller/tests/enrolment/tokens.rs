@@ -68,7 +68,7 @@ async fn a_third_party_verifies_a_token_and_the_certificate_that_it_is_bound_to(
     let device = Device::new("SN-0060", &site);
     let daemon = device.start();
     let ek = daemon.wait_for("enroller started").field("ek_sha256").to_owned();
-    let identity = device.bus.identity().await;
+    let identity = device.identity().await;
     let error = identity.get_token(AUDIENCE).await.unwrap_err().to_string();
     assert!(error.contains("no certificate yet"), "{error}");
     cloud.operate(&["device", "register", "SN-0060", "--ek-sha256", &ek]).await;
@@ -151,7 +151,7 @@ async fn a_report_signed_over_the_bus_is_believed_of_this_device_only() {
             cloud.operate(&["device", "register", "SN-0061", "--ek-sha256", &ek]).await;
         }
         daemon.wait_for("active");
-        let identity = device.bus.identity().await;
+        let identity = device.identity().await;
         let report = br#"{"edge_id":"SN-0061","update":"0.2.0"}"#;
         let jws = sign_report(&identity, report).await.unwrap();
         let chain = Chain::from_pem(&identity.get_certificate_chain().await.unwrap()).unwrap();

@@ -184,9 +184,13 @@ impl<S: Sysfs> Blocker<S> {
             }
             Err(error) => self.bus_failed(&error),
         }
-        self.set_ports(scope);
+        // A port that is to be off is off before anything on it is let in. Otherwise devices wait no
+        // longer than they must.
+        if scope == Scope::Everything || self.ports_are_due {
+            self.set_ports(scope);
+        }
         self.settle_all(now, scope);
-        // Of hubs that were let in now.
+        // Of hubs that are new or were let in now.
         self.set_ports(Scope::Events);
         self.is_started = true;
         self.until_next(now)

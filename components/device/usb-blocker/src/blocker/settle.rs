@@ -28,12 +28,13 @@ const SOON: Duration = Duration::from_millis(5);
 const PARENT: Duration = Duration::from_millis(20);
 
 impl<S: Sysfs> Blocker<S> {
-    /// Judges devices where that is due and brings about what was found; new ones first.
+    /// Judges devices where that is due and brings about what was found; first those that wait for
+    /// it.
     pub(super) fn settle_all(&mut self, now: &Now, scope: Scope) {
         let mut order: Vec<_> = self
             .entries
             .values()
-            .map(|entry| (entry.ruling.is_some(), entry.number, entry.name.clone()))
+            .map(|entry| (entry.standing.is_some(), entry.number, entry.name.clone()))
             .collect();
         order.sort_unstable();
         // A verdict rests on devices that came before, so each round settles one more for good.

@@ -84,6 +84,15 @@ pub(super) fn position(after: u32) -> Position {
     }
 }
 
+/// The same in words.
+pub(super) fn place(after: u32) -> String {
+    match position(after) {
+        Position::First => "first".to_owned(),
+        Position::Last => "last".to_owned(),
+        Position::After(RuleId(id)) => format!("after rule {id}"),
+    }
+}
+
 pub(super) fn parameter(name: &str) -> Result<Parameter, CallError> {
     Parameter::from_name(name).ok_or_else(|| {
         let known = Parameter::ALL.map(Parameter::name).join(", ");

@@ -71,7 +71,7 @@ impl<B: UsbBackend> Service<B> {
         after: u32,
         temporary: bool,
     ) -> Result<u32, CallError> {
-        let target = after.to_string();
+        let target = format!("{}: {text}", argument::place(after));
         let arguments: [&[u8]; 3] = [text.as_bytes(), &after.to_be_bytes(), &[u8::from(temporary)]];
         let call = Call { action: "usb.rule-append", target: &target, arguments: &arguments };
         self.change(from, Role::Admin, &call, async {

@@ -10,8 +10,8 @@ use holdfast_ipc::{CallError, Guard};
 use zbus::Connection;
 
 use super::client::{Cast, Who, call_service, can_be_others};
-use super::identity::OPEN;
 use super::introspection::{Described, assert_as_committed};
+use super::private_bus::OPEN;
 use super::private_bus::PrivateBus;
 use super::service::Log;
 

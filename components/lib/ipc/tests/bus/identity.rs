@@ -11,13 +11,9 @@ use holdfast_ipc::{
 use super::{
     client::{Cast, Who, call, can_be_others},
     introspection::{Described, assert_as_committed},
-    private_bus::PrivateBus,
+    private_bus::{OPEN, PrivateBus},
     service::Service,
 };
-
-pub const OPEN: &str = r#"<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>
-    <allow receive_type="method_call"/><allow receive_type="signal"/>
-    <allow receive_type="method_return"/><allow receive_type="error"/></policy>"#;
 
 /// Caller, method, arguments; a part of the answer or the error; the records.
 type Case<'a> = (Who, &'a str, &'a [&'a str], Result<&'a str, &'a str>, &'a [&'a str]);

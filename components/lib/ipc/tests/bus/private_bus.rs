@@ -9,6 +9,11 @@ use std::{
 
 use zbus::{Connection, connection::Builder};
 
+/// Lets everybody own names and talk to everybody.
+pub const OPEN: &str = r#"<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>
+    <allow receive_type="method_call"/><allow receive_type="signal"/>
+    <allow receive_type="method_return"/><allow receive_type="error"/></policy>"#;
+
 /// Ends with the value.
 pub struct PrivateBus {
     daemon: Child,

@@ -113,14 +113,14 @@ pub const METHODS: &[Method] = {
         method(
             Admin,
             (APPEND, &["allow 0781:*", "0", "true"]),
-            "usb.rule-append 0",
+            "usb.rule-append first: allow 0781:*",
             "append allow id 0781:* First true",
             "(uint32 3,)",
         ),
         method(
             Admin,
             (APPEND, &["block", "4294967293", "false"]),
-            "usb.rule-append 4294967293",
+            "usb.rule-append last: block",
             "append block Last false",
             "(uint32 3,)",
         ),
@@ -176,7 +176,7 @@ pub const METHODS: &[Method] = {
         method(
             Admin,
             ("org.usbguard.Policy1.appendRule", &["allow 0781:*", "7", "false"]),
-            "usb.rule-append 7",
+            "usb.rule-append after rule 7: allow 0781:*",
             "append allow id 0781:* After(RuleId(7)) false",
             "(uint32 3,)",
         ),

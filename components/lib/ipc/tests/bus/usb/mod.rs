@@ -20,8 +20,8 @@ use holdfast_usb_rules::Verdict;
 use zbus::Connection;
 
 use crate::client::{Cast, Object, call_object, can_be_others, printed};
-use crate::identity::OPEN;
 use crate::introspection::{Described, assert_as_committed};
+use crate::private_bus::OPEN;
 use crate::private_bus::PrivateBus;
 use crate::service::Log;
 use backend::{Recorder, STICK, STICK_RULE, stick};
