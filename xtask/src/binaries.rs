@@ -80,6 +80,15 @@ pub fn cloud(paths: &Paths) -> Result<PathBuf> {
     Ok(paths.target.join("cloud/holdfast-cloud"))
 }
 
+/// Builds the cloud's program as the workspace's tests have it, with overflows and assertions checked:
+/// hardly anything of it is built anew after them.
+pub fn cloud_under_test(paths: &Paths) -> Result<PathBuf> {
+    process::step("build the cloud connector with checks", || {
+        cargo(paths, &["--workspace", "--bin", "holdfast-cloud"], "")
+    })?;
+    Ok(paths.target.join("debug/holdfast-cloud"))
+}
+
 fn cargo(paths: &Paths, arguments: &[&str], flags: &str) -> Result<()> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);

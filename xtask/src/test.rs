@@ -90,11 +90,11 @@ pub fn run(paths: &Paths, options: &Options) -> Result<()> {
         return Ok(());
     }
     image::build(paths, &image::TESTED)?;
-    let cloud = binaries::cloud(paths)?;
+    let cloud = binaries::cloud_under_test(paths)?;
     eprintln!("  tests on booted devices:");
-    let package = ["--package", "holdfast-tests", "--test-threads", "1"];
+    // The same features as before: nothing is built anew.
     let filter = format!("not ({WITHOUT_DEVICES})");
-    let mut devices = tests(&[package.as_slice(), &["--filterset", &filter]].concat());
+    let mut devices = tests(&["--workspace", "--test-threads", "1", "--filterset", &filter]);
     devices.env("HOLDFAST_CLOUD_PROGRAM", cloud);
     run.shown(devices)
 }
