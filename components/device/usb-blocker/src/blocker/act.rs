@@ -9,6 +9,11 @@ use crate::sysfs::{Sysfs, is_gone};
 
 const ALLOWED: &str = "1";
 const DENIED: &str = "0";
+/// Whether a device may sleep (Linux, Documentation/driver-api/usb/power-management.rst).
+const POWER: &str = "power/control";
+const FREE_TO_SLEEP: &str = "auto";
+/// One word and its line break.
+const MAX_WORD: usize = 16;
 /// Of a controller: whether interfaces are authorised as they come.
 const INTERFACE_DEFAULT: &str = "interface_authorized_default";
 
@@ -44,6 +49,21 @@ pub(super) fn authorize_closed<S: Sysfs>(
 /// Keeps a device out: its drivers let go of it.
 pub(super) fn deauthorize<S: Sysfs>(sysfs: &S, folder: &S::Folder) -> io::Result<()> {
     sysfs.write(folder, "authorized", DENIED)
+}
+
+/// Keeps a device that is out awake: that one which sleeps is pulled out is not noticed everywhere, and
+/// hubs sleep from the time that they were let in. Whether it was free to sleep.
+pub(super) fn keep_awake<S: Sysfs>(sysfs: &S, folder: &S::Folder) -> io::Result<bool> {
+    let is_free = sysfs.read(folder, POWER, MAX_WORD)?.starts_with(FREE_TO_SLEEP.as_bytes());
+    if is_free {
+        sysfs.write(folder, POWER, "on")?;
+    }
+    Ok(is_free)
+}
+
+/// Frees it to sleep again.
+pub(super) fn let_sleep<S: Sysfs>(sysfs: &S, folder: &S::Folder) -> io::Result<()> {
+    sysfs.write(folder, POWER, FREE_TO_SLEEP)
 }
 
 /// Takes a device away, as if it were pulled out.

@@ -41,6 +41,7 @@ pub(super) struct Entry<F> {
     pub standing: Option<Standing>,
     /// `authorized` when it was last looked at.
     pub is_authorized: bool,
+    pub sleep: Sleep,
     /// It was taken away; its folder lives on until the kernel is done with it.
     pub is_removed: bool,
     /// A fault that was recorded, so that it is recorded once.
@@ -108,6 +109,15 @@ impl Hold {
     pub fn is_over(&self, uptime: Duration) -> bool {
         self.until.is_some_and(|until| until <= uptime)
     }
+}
+
+/// Whether the kernel may let a device sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sleep {
+    /// As its driver or udev says.
+    Untouched,
+    /// It was free to, and is kept awake.
+    Prevented,
 }
 
 /// What is to be done with a device.

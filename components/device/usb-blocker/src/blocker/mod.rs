@@ -30,7 +30,7 @@ use holdfast_usb_rules::{Document, History, MAX_DOCUMENT_BYTES, Policy, RuleId, 
 
 pub use news::{News, Note, NoteOutcome};
 
-use self::entry::{Draws, Entry, Identity};
+use self::entry::{Draws, Entry, Identity, Sleep};
 use self::hubs::Controller;
 use self::parameters::{Inserted, Parameters};
 use self::root_hubs::RootHubs;
@@ -284,6 +284,7 @@ impl<S: Sysfs> Blocker<S> {
             aligned: None,
             standing: None,
             is_authorized: false,
+            sleep: Sleep::Untouched,
             is_removed: false,
             fault: None,
             ports,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use holdfast_ipc::usb::{Presence, UsbEvent};
 use holdfast_usb_rules::{Basis, Decision, RuleId, Verdict};
 
-use super::entry::{Entry, Hold, Identity, Ruling, Standing};
+use super::entry::{Entry, Hold, Identity, Ruling, Sleep, Standing};
 use super::identity::{self, Whereabouts};
 use super::judge::{self, Standard};
 use super::news::NoteOutcome;
@@ -233,6 +233,9 @@ impl<S: Sysfs> Blocker<S> {
             return self.failed(name, "it cannot be dealt with", &error);
         }
         self.set_authorized(name, is_wanted);
+        if !name.is_controller() {
+            self.set_sleep(name, is_wanted);
+        }
         if ruling.verdict == Verdict::Reject && !is_wanted && !name.is_controller() {
             self.take_away(name);
         }
@@ -253,6 +256,24 @@ impl<S: Sysfs> Blocker<S> {
         }
         let error = io::Error::from(io::ErrorKind::TimedOut);
         self.failed(name, "the kernel has not set it up", &error);
+    }
+
+    /// What is out stays awake, so that its going is noticed. What fails here changes no decision.
+    fn set_sleep(&mut self, name: &DeviceName, is_in: bool) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let done = match (is_in, entry.sleep) {
+            (true, Sleep::Untouched) => return,
+            (true, Sleep::Prevented) => act::let_sleep(&self.sysfs, &entry.folder).map(|()| false),
+            (false, _) => act::keep_awake(&self.sysfs, &entry.folder),
+        };
+        match done {
+            Ok(true) => entry.sleep = Sleep::Prevented,
+            Ok(false) if is_in => entry.sleep = Sleep::Untouched,
+            Ok(false) => {}
+            // A kernel without power management has no such attribute either.
+            Err(error) if is_gone(&error) => {}
+            Err(error) => tracing::debug!("{name}: its sleep cannot be set: {error}"),
+        }
     }
 
     fn set_authorized(&mut self, name: &DeviceName, is_authorized: bool) {

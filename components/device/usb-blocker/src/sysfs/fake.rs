@@ -73,6 +73,8 @@ pub(crate) struct Node {
     pub interfaces: Vec<bool>,
     /// The driver of devices has it.
     is_set_up: bool,
+    /// It is free to sleep, as its driver or udev says.
+    pub may_sleep: bool,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,7 @@ impl FakeSysfs {
             is_authorized: true,
             interfaces: vec![true],
             is_set_up: true,
+            may_sleep: true,
         };
         let defaults =
             [((1, "authorized_default"), false), ((1, "interface_authorized_default"), true)];
@@ -177,7 +180,8 @@ impl FakeSysfs {
             kernel.seen.insert((name.clone(), gadget.serial.clone()));
             let is_authorized = kernel.defaults[&(name.bus(), "authorized_default")];
             let interfaces = Vec::new();
-            let node = Node { id, gadget, is_authorized, interfaces, is_set_up: false };
+            let (is_set_up, may_sleep) = (false, false);
+            let node = Node { id, gadget, is_authorized, interfaces, is_set_up, may_sleep };
             kernel.nodes.insert(name, node);
         }
     }
@@ -254,6 +258,8 @@ impl Kernel {
                 node.gadget = *other;
             }
             self.opened.extend(node.configure(name, default));
+            // Hubs are, once their driver has them.
+            node.may_sleep |= node.gadget.ports > 0;
         } else {
             node.interfaces.clear();
             let below: Vec<_> = (1..=node.gadget.ports).map(|port| name.child(port)).collect();
@@ -319,6 +325,7 @@ impl Sysfs for FakeSysfs {
                 Ok(format!("{ports}\n").into())
             }
             "authorized" => Ok(flag(node.is_authorized)[..1].to_vec()),
+            "power/control" => Ok(if node.may_sleep { b"auto\n" } else { &b"on\n"[..] }.to_vec()),
             "port/connect_type" if !name.is_controller() => Ok(b"hotplug\n".to_vec()),
             other => {
                 if let Some(path) = other.strip_suffix("/disable") {
@@ -349,6 +356,9 @@ impl Sysfs for FakeSysfs {
         let missing = || io::Error::from(io::ErrorKind::NotFound);
         match attribute {
             "authorized" => kernel.authorize(&name, is),
+            "power/control" => {
+                kernel.nodes.get_mut(&name).ok_or_else(missing)?.may_sleep = value == "auto";
+            }
             "remove" => {
                 kernel.removed.insert(name.clone());
                 kernel.detach(&name);

@@ -1,6 +1,7 @@
 //! What comes, and what becomes of it.
 
 use super::*;
+use crate::device_name::DeviceName;
 use crate::sysfs::Sysfs as _;
 use crate::sysfs::fake::Gadget;
 
@@ -150,6 +151,24 @@ fn a_hub_comes_before_what_is_plugged_into_it() {
     bench.blocker().decide(order, &now).unwrap();
     bench.on_event();
     assert!(!bench.kernel.is_there("1-1.1") && bench.usable("1-2"));
+}
+
+#[test]
+fn what_is_out_stays_awake() {
+    let mut bench = Bench::started("allow with-interface 09:00:00");
+    let may_sleep = |bench: &Bench, name: &str| {
+        bench.kernel.kernel().nodes[&name.parse::<DeviceName>().unwrap()].may_sleep
+    };
+    bench.kernel.plug("1-1", Gadget::hub("", 4));
+    bench.kernel.plug("1-2", Gadget::storage("S"));
+    bench.on_event();
+    assert!(may_sleep(&bench, "usb1") && may_sleep(&bench, "1-1") && !may_sleep(&bench, "1-2"));
+    // udev lets devices of some makes sleep as they come.
+    bench.kernel.kernel().nodes.get_mut(&"1-2".parse().unwrap()).unwrap().may_sleep = true;
+    bench.order("1-1", Verdict::Block, Lasting::Presence);
+    assert!(!may_sleep(&bench, "1-1") && !may_sleep(&bench, "1-2"));
+    bench.order("1-2", Verdict::Allow, Lasting::Presence);
+    assert!(may_sleep(&bench, "1-2") && may_sleep(&bench, "usb1"));
 }
 
 #[test]
