@@ -188,6 +188,22 @@ impl Qmp {
     pub fn blockdev_del(&self, node_name: &str) -> Result<()> {
         self.execute("blockdev-del", json!({ "node-name": node_name })).map(drop)
     }
+
+    /// How many bytes the machine has read from the storage device `id` and written to it, since it was
+    /// plugged in (`query-blockstats`).
+    pub fn storage_traffic(&self, id: &str) -> Result<u64> {
+        let all = self.execute("query-blockstats", Value::Null)?;
+        let place = format!("/machine/peripheral/{id}/");
+        let of_device = |stats: &&Value| {
+            stats["qdev"].as_str().is_some_and(|path| format!("{path}/").starts_with(&place))
+        };
+        let stats = all.as_array().and_then(|all| all.iter().find(of_device));
+        let count = |key: &str| stats.and_then(|stats| stats["stats"][key].as_u64());
+        let counts = count("rd_bytes").zip(count("wr_bytes"));
+        let (read, written) =
+            counts.ok_or_else(|| broken(format!("QEMU counts nothing of {id}: {all}")))?;
+        Ok(read + written)
+    }
 }
 
 impl Drop for Qmp {

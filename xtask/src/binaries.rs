@@ -37,14 +37,20 @@ pub fn device(paths: &Paths) -> Result<PathBuf> {
     Ok(paths.target.join("release"))
 }
 
-/// Builds a program that only measures, an example of a daemon's package, which is the start of its
-/// name: `holdfast-audit-load` is of `holdfast-audit`; its path.
-pub fn measuring(paths: &Paths, name: &str) -> Result<PathBuf> {
+/// Builds a program that makes load, an example of a daemon's package, which is the start of its name:
+/// `holdfast-audit-load` is of `holdfast-audit`; its path. `measures`: as the daemons are built that it
+/// is beside; else as the workspace's tests have it, so that nothing is built anew for it.
+pub fn load(paths: &Paths, name: &str, measures: bool) -> Result<PathBuf> {
     let package = name.rsplit_once('-').map_or(name, |(package, _)| package);
+    let (how, folder): (&[_], _) = if measures {
+        (&["--profile", "release", "-p", package], "release/examples")
+    } else {
+        (&["--workspace"], "debug/examples")
+    };
     process::step(&format!("build {name}"), || {
-        cargo(paths, &["--profile", "release", "-p", package, "--example", name], "")
+        cargo(paths, &[how, &["--example", name]].concat(), "")
     })?;
-    Ok(paths.target.join("release/examples").join(name))
+    Ok(paths.target.join(folder).join(name))
 }
 
 /// Builds the initrd's program, which has no libraries to load.

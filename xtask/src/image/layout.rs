@@ -34,7 +34,7 @@ pub struct Besides {
     pub trees: Vec<String>,
     /// Files of the tools' tree.
     pub from_tools: Vec<String>,
-    /// Programs of ours that only measure, in `/usr/bin`.
+    /// Programs of ours that make load, in `/usr/bin`.
     pub programs: Vec<String>,
     /// Drivers with which the device is a USB gadget to itself, in [`GADGETS`].
     pub gadgets: bool,

@@ -175,7 +175,7 @@ impl Builder<'_> {
             inputs = inputs.path(&self.programs.join(program.name))?;
         }
         for name in self.layout.profile.get(self.profile).into_iter().flat_map(|p| &p.programs) {
-            inputs = inputs.path(&binaries::measuring(self.paths, name)?)?;
+            inputs = inputs.path(&self.load(name)?)?;
         }
         unless_fresh(&image.disk, &inputs.digest(), || {
             step(&format!("assemble the {} image", self.profile), || {
@@ -341,6 +341,10 @@ impl Builder<'_> {
         ))
     }
 
+    fn load(&self, name: &str) -> Result<PathBuf> {
+        binaries::load(self.paths, name, self.profile == "bench")
+    }
+
     fn put_besides(&self, root: &mut Root, besides: &Besides) -> Result<()> {
         for tree in &besides.trees {
             root.put_tree(&self.paths.repository.join("image/profiles").join(tree))?;
@@ -351,7 +355,7 @@ impl Builder<'_> {
             root.put(path, content, true);
         }
         for name in &besides.programs {
-            let content = fs::read(binaries::measuring(self.paths, name)?)?;
+            let content = fs::read(self.load(name)?)?;
             root.put(&format!("usr/bin/{name}"), content, true);
         }
         Ok(())

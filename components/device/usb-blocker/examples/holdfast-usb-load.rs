@@ -1,19 +1,25 @@
-//! Plugs gadgets of the kernel's dummy controllers in and out, for `cargo xtask bench usb`. What
-//! becomes of them it takes from the kernel's uevents, whoever decides.
+//! Plugs gadgets of the kernel's dummy controllers in and out, for `cargo xtask bench usb` and the tests
+//! of booted devices. What becomes of them it takes from the kernel's uevents, whoever decides.
 //!
 //! ```text
 //! holdfast-usb-load latency COUNT GADGET           how long a device waits until it is let in, in
 //!                                                  microseconds, each time
 //! holdfast-usb-load cycles COUNT CONTROLLERS       good<N> and evil<N> in turn on each controller
+//! holdfast-usb-load race SECONDS CONTROLLERS       the same, but nobody waits for what becomes of them:
+//!                                                  on the first controller ten times a second, on the
+//!                                                  others for a tenth of a second up to a whole one
 //! ```
 //!
 //! A gadget NAME is a folder of `/sys/kernel/config/usb_gadget`, made before; the last figure of the
-//! name is the number of its controller. Gadgets of the product 0105 are never to be let in.
+//! name is the number of its controller. Gadgets of the product 0105 are never to be let in. In a race,
+//! evil ones with a keyboard type as long as they are plugged in.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a load that cannot be made says so
 
 use std::env;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -28,6 +34,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a device may take that is not let in, until it is unplugged.
 const FOUND: Duration = Duration::from_millis(400);
+
+/// How long a gadget of the first controller is plugged in, and then out, in a race.
+const FAST: Duration = Duration::from_millis(50);
+/// How long the others are at least, and how much longer at most.
+const SLOW: (u64, u64) = (100, 900);
+/// How often who is plugged in tries to type.
+const TYPING: Duration = Duration::from_millis(20);
+/// Key A down, and all keys up (HID 1.11, B.1).
+const REPORTS: [[u8; 8]; 2] = [[0, 0, 4, 0, 0, 0, 0, 0], [0; 8]];
 
 /// What the kernel says.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,6 +127,19 @@ impl Gadget {
 
     fn unplug(&self) {
         fs::write(&self.file, "\n").unwrap();
+    }
+
+    /// The end of its keyboard on which it types, once it is plugged in.
+    fn keyboard(&self) -> Option<File> {
+        let functions = fs::read_dir(self.file.with_file_name("functions")).unwrap();
+        let mut paths = functions.map(|entry| entry.unwrap().path());
+        let hid =
+            paths.find(|path| path.file_name().unwrap().as_encoded_bytes().starts_with(b"hid."))?;
+        let number = fs::read_to_string(hid.join("dev")).unwrap();
+        let minor = number.trim().split(':').next_back().unwrap();
+        let mut options = OpenOptions::new();
+        options.write(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+        Some(options.open(format!("/dev/hidg{minor}")).unwrap())
     }
 }
 
@@ -200,6 +228,129 @@ fn cycles(count: u64, controllers: u32) {
     );
 }
 
+/// A controller on which good and evil take turns.
+struct Turns {
+    good: Gadget,
+    evil: Gadget,
+    is_fast: bool,
+    /// Who is in, or was last.
+    is_evil: bool,
+    is_in: bool,
+    keyboard: Option<File>,
+    next: Instant,
+    plugged: u64,
+    /// Of the generator of how long each stays.
+    random: u64,
+}
+
+impl Turns {
+    fn new(number: u32) -> Self {
+        let gadget = |name: &str| Gadget::new(&format!("{name}{number}"));
+        Self {
+            good: gadget("good"),
+            evil: gadget("evil"),
+            is_fast: number == 0,
+            is_evil: true,
+            is_in: false,
+            keyboard: None,
+            next: Instant::now(),
+            plugged: 0,
+            random: 0x9e37_79b9_7f4a_7c15 ^ u64::from(number),
+        }
+    }
+
+    fn unplug(&mut self) {
+        self.keyboard = None;
+        if self.is_evil {
+            self.evil.unplug();
+        } else {
+            self.good.unplug();
+        }
+        self.is_in = false;
+    }
+
+    fn plug(&mut self) {
+        self.is_evil = !self.is_evil;
+        if self.is_evil {
+            self.evil.plug();
+            self.keyboard = self.evil.keyboard();
+        } else {
+            self.good.plug();
+        }
+        self.is_in = true;
+        self.plugged += 1;
+    }
+
+    /// What is due by now.
+    fn step(&mut self) {
+        let now = Instant::now();
+        if now >= self.next {
+            let stay = if self.is_in {
+                self.unplug();
+                FAST
+            } else {
+                self.plug();
+                self.stay()
+            };
+            // A gadget that came late makes the next one come early, but not at once.
+            self.next = (self.next + stay).max(now + stay / 2);
+        }
+        if let Some(keyboard) = &mut self.keyboard {
+            for report in REPORTS {
+                // Who is not let in cannot type: that is the point.
+                let _ = keyboard.write(&report);
+            }
+        }
+    }
+
+    fn stay(&mut self) -> Duration {
+        if self.is_fast {
+            return FAST;
+        }
+        // Xorshift (Marsaglia 2003).
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        Duration::from_millis(SLOW.0 + self.random % SLOW.1)
+    }
+}
+
+fn race(seconds: u64, controllers: u32) {
+    let mut kernel = Kernel::listen();
+    let mut all: Vec<Turns> = (0..controllers).map(Turns::new).collect();
+    let (mut good_found, mut good_in, mut evil_found, mut violations) = (0u64, 0u64, 0u64, 0u64);
+    let mut count = |news: News, is_evil: bool| match (news, is_evil) {
+        (News::Found, false) => good_found += 1,
+        (News::LetIn, false) => good_in += 1,
+        (News::Found, true) => evil_found += 1,
+        (News::LetIn, true) => violations += 1,
+        (News::Gone, _) => {}
+    };
+    let begun = Instant::now();
+    let end = begun + Duration::from_secs(seconds);
+    while Instant::now() < end {
+        all.iter_mut().for_each(Turns::step);
+        let next = all.iter().map(|turns| turns.next).min().unwrap_or(end);
+        let until = next.min(Instant::now() + TYPING);
+        while let Some((_, news, is_evil)) = kernel.next(until) {
+            count(news, is_evil);
+        }
+    }
+    let took = begun.elapsed();
+    all.iter_mut().filter(|turns| turns.is_in).for_each(Turns::unplug);
+    while let Some((_, news, is_evil)) = kernel.next(Instant::now() + Duration::from_secs(1)) {
+        count(news, is_evil);
+    }
+    let plugged: u64 = all.iter().map(|turns| turns.plugged).sum();
+    let fast = all.first().map_or(0, |turns| turns.plugged);
+    println!(
+        "{{\"plugged\":{plugged},\"plugged_on_first\":{fast},\"good_found\":{good_found},\
+         \"good_let_in\":{good_in},\"evil_found\":{evil_found},\"violations\":{violations},\
+         \"milliseconds\":{}}}",
+        took.as_millis()
+    );
+}
+
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -208,6 +359,9 @@ fn main() {
         ["cycles", count, controllers] => {
             cycles(count.parse().unwrap(), controllers.parse().unwrap());
         }
-        _ => panic!("latency COUNT GADGET, or cycles COUNT CONTROLLERS"),
+        ["race", seconds, controllers] => {
+            race(seconds.parse().unwrap(), controllers.parse().unwrap());
+        }
+        _ => panic!("latency COUNT GADGET, cycles COUNT CONTROLLERS, or race SECONDS CONTROLLERS"),
     }
 }

@@ -1,5 +1,6 @@
 //! USB on booted devices. Whether something can be used is read from where the kernel's drivers show
-//! it: block devices, input devices, names in sysfs.
+//! it, which are block devices, input devices, names in sysfs; and from what the device that is plugged
+//! in counts itself: bytes that were exchanged with it.
 
 mod gadgets;
 mod ports;
@@ -34,6 +35,22 @@ fn stays_out(running: &Running, step: &str, name: &str, use_: &str) -> Result<()
         format!("sleep 2; ! {use_} && [ \"$(cat /sys/bus/usb/devices/{name}/authorized)\" = 0 ]");
     let done = run(running, &format!("{step}-out"), &out)?;
     anyhow::ensure!(done.ends_with(": 0"), "{name} can be used");
+    Ok(())
+}
+
+/// Does something while which nothing is exchanged with the memory stick that QEMU calls `id`.
+fn without_traffic(running: &Running, id: &str, step: impl FnOnce() -> Result<()>) -> Result<()> {
+    let before = running.qmp().storage_traffic(id)?;
+    step()?;
+    let after = running.qmp().storage_traffic(id)?;
+    anyhow::ensure!(after == before, "{id} is out: {before} bytes before, now {after}");
+    Ok(())
+}
+
+/// Something was exchanged with the memory stick that QEMU calls `id`.
+fn has_traffic(running: &Running, id: &str) -> Result<()> {
+    let bytes = running.qmp().storage_traffic(id)?;
+    anyhow::ensure!(bytes > 0, "nothing was read from {id}, which is in");
     Ok(())
 }
 

@@ -158,8 +158,6 @@ fn prepare(shell: &mut Shell<'_>) -> Result<()> {
     for number in 0..CONTROLLERS {
         shell.check(&format!("{GADGET} make good{number} GOOD{number} storage"))?;
         shell.check(&format!("{GADGET} make evil{number} EVIL{number} storage"))?;
-        let evil = format!("/sys/kernel/config/usb_gadget/evil{number}");
-        shell.check(&format!("echo 0x0105 > {evil}/idProduct"))?;
         let port = format!("platform/dummy_hcd.{number}/hs/1");
         shell.check(&format!("holdfast usb ports enable {port}"))?;
     }
