@@ -26,14 +26,17 @@ pub struct Options {
 struct Program {
     package: &'static str,
     version: &'static str,
-    features: &'static [&'static str],
+    /// Of `cargo install`.
+    options: &'static [&'static str],
 }
 
-const DENY: Program = Program { package: "cargo-deny", version: "0.20.2", features: &[] };
+/// It runs for a second: optimising it takes two minutes more than building it.
+const DENY: Program =
+    Program { package: "cargo-deny", version: "0.20.2", options: &["--profile", "dev"] };
 const NEXTEST: Program = Program {
     package: "cargo-nextest",
     version: "0.9.128",
-    features: &["--no-default-features", "--features", "default-no-update"],
+    options: &["--no-default-features", "--features", "default-no-update"],
 };
 
 /// Tests that need no image.
@@ -152,10 +155,10 @@ impl Run<'_> {
                     .args(["install", "--locked", "--force", "--root"])
                     .arg(&root)
                     .args(["--version", &format!("={}", program.version)])
-                    .args(program.features)
+                    .args(program.options)
                     .arg(program.package);
                 // Its own target folder: it would be built anew with every change of ours.
-                command.env_remove("CARGO_TARGET_DIR");
+                command.env_remove("CARGO_TARGET_DIR").env("CARGO_PROFILE_DEV_DEBUG", "0");
                 process::run(&mut command, &self.paths.build.join("log/cargo-install.log"))
             })?;
         }

@@ -1,9 +1,11 @@
 //! Plugs gadgets of the kernel's dummy controllers in and out, for `cargo xtask bench usb` and the tests
-//! of booted devices. What becomes of them it takes from the kernel's uevents, whoever decides.
+//! of booted devices. What becomes of them it takes from the kernel's uevents and probes, whoever
+//! decides.
 //!
 //! ```text
-//! holdfast-usb-load latency COUNT GADGET           how long a device waits until it is let in, in
-//!                                                  microseconds, each time
+//! holdfast-usb-load latency COUNT GADGET           from the kernel's event that the device is there to
+//!                                                  the write that lets it in, and to its first
+//!                                                  interface, in microseconds, each time
 //! holdfast-usb-load cycles COUNT CONTROLLERS       good<N> and evil<N> in turn on each controller
 //! holdfast-usb-load race SECONDS CONTROLLERS       the same, but nobody waits for what becomes of them:
 //!                                                  on the first controller ten times a second, on the
@@ -20,7 +22,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use holdfast_usb::uevent::Uevent;
@@ -143,32 +145,88 @@ impl Gadget {
     }
 }
 
-fn latency(count: usize, name: &str) {
-    let (mut kernel, gadget) = (Kernel::listen(), Gadget::new(name));
-    let mut waits = Vec::new();
-    for _ in 0..count {
-        gadget.plug();
-        let until = Instant::now() + PATIENCE;
-        let mut found = None;
-        loop {
-            let (_, news, _) = kernel.next(until).expect("the device is found and let in");
-            match (news, found) {
-                (News::Found, _) => found = Some(Instant::now()),
-                (News::LetIn, Some(found)) => {
-                    waits.push(found.elapsed());
-                    break;
-                }
-                _ => {}
+/// The kernel's own clock at three functions of its USB core, by its tracing of probes: whoever waits
+/// for events wakes up when he is given the processor.
+struct Probes {
+    tracing: &'static Path,
+}
+
+/// Microseconds since the kernel's event.
+struct Waits {
+    /// Until somebody wrote that it is let in; nobody does if the kernel lets everything in itself.
+    written: Option<u64>,
+    /// Until the kernel has made its first interface.
+    let_in: u64,
+}
+
+impl Probes {
+    /// What each is called, and where it is: right before the event of a device, at the write of its
+    /// `authorized`, and right before the event of an interface.
+    const ALL: [(&'static str, &'static str); 3] = [
+        ("found", "usb_create_sysfs_dev_files"),
+        ("written", "usb_authorize_device"),
+        ("let_in", "usb_create_sysfs_intf_files"),
+    ];
+
+    fn set() -> Self {
+        let probes = Self { tracing: Path::new("/sys/kernel/tracing") };
+        let write = |file: &str, text: &str| fs::write(probes.tracing.join(file), text).unwrap();
+        write("trace_clock", "mono");
+        let folder = probes.tracing.join("events/holdfast_usb");
+        if !folder.exists() {
+            for (name, function) in Self::ALL {
+                let mut file =
+                    OpenOptions::new().append(true).open(probes.tracing.join("kprobe_events"));
+                let file = file.as_mut().unwrap();
+                file.write_all(format!("p:holdfast_usb/{name} {function}\n").as_bytes()).unwrap();
             }
         }
+        write("events/holdfast_usb/enable", "1");
+        probes
+    }
+
+    fn forget(&self) {
+        // Opened so, it is emptied (Documentation/trace/ftrace.rst).
+        File::create(self.tracing.join("trace")).unwrap();
+    }
+
+    /// Of the one device that came since the last [`Probes::forget`].
+    fn waits(&self) -> Waits {
+        let text = fs::read_to_string(self.tracing.join("trace")).unwrap();
+        let at = |name: &str| {
+            let mark = format!(": {name}: ");
+            let line = text.lines().find(|line| line.contains(&mark))?;
+            let (before, _) = line.split_once(&mark)?;
+            let (seconds, micros) = before.rsplit_once(' ')?.1.split_once('.')?;
+            Some(seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?)
+        };
+        let found = at("found").expect("a device was found");
+        let since = |time: u64| time.checked_sub(found).expect("later than it was found");
+        Waits { written: at("written").map(since), let_in: since(at("let_in").unwrap()) }
+    }
+}
+
+fn latency(count: usize, name: &str) {
+    let (mut kernel, gadget) = (Kernel::listen(), Gadget::new(name));
+    let probes = Probes::set();
+    let mut all = Vec::new();
+    for _ in 0..count {
+        probes.forget();
+        gadget.plug();
+        let until = Instant::now() + PATIENCE;
+        while kernel.next(until).expect("the device is found and let in").1 != News::LetIn {}
+        all.push(probes.waits());
         gadget.unplug();
         let until = Instant::now() + PATIENCE;
         while kernel.next(until).expect("the device goes").1 != News::Gone {}
         // Whatever the others do of it comes to rest.
         std::thread::sleep(Duration::from_millis(100));
     }
-    let waits: Vec<String> = waits.iter().map(|wait| wait.as_micros().to_string()).collect();
-    println!("[{}]", waits.join(","));
+    let text = |Waits { written, let_in }: &Waits| {
+        let written = written.map_or("null".to_owned(), |wait| wait.to_string());
+        format!("[{written},{let_in}]")
+    };
+    println!("[{}]", all.iter().map(text).collect::<Vec<_>>().join(","));
 }
 
 /// One plug of a gadget on each controller at once. How many were found and let in.

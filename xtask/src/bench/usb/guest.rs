@@ -25,8 +25,12 @@ const AT_ONCE: u64 = 500;
 const RULE: &str = "allow id 1d6b:0104";
 const OURS: &str = "holdfast-usb";
 const PEER: &str = "usbguard";
+/// Nobody decides: the kernel lets everything in by itself.
+const KERNEL: &str = "the kernel alone";
 /// Who is measured when: what the device does besides grows less with its uptime.
-const LEGS: [&str; 4] = [OURS, PEER, PEER, OURS];
+const LEGS: [&str; 9] = [OURS, PEER, PEER, OURS, KERNEL, PEER, OURS, OURS, PEER];
+/// Of each daemon.
+const LEGS_EACH: u64 = 4;
 /// Plugs of each leg that do not count.
 const WARM_UP: u64 = 10;
 
@@ -39,15 +43,17 @@ pub struct Guest {
     pub cycles: Cycles,
 }
 
-/// A daemon.
+/// A daemon, or the kernel alone.
 #[derive(Serialize)]
 pub struct Daemon {
     /// Its name.
     pub name: &'static str,
-    /// From the kernel's event that a device is there to the one that an interface of it is.
-    pub latency: Latency,
+    /// From the kernel's event that a device is there to the write that lets it in.
+    pub written: Option<Latency>,
+    /// From the same event to the one that an interface of it is there.
+    pub let_in: Latency,
     /// Memory afterwards, KiB of PSS; the larger one of its legs.
-    pub pss_kib: u64,
+    pub pss_kib: Option<u64>,
 }
 
 /// Microseconds.
@@ -106,28 +112,50 @@ pub fn run(paths: &Paths, options: &Options) -> Result<Guest> {
     Ok(Guest { daemons, cycles })
 }
 
-/// Both daemons in turn; ours is running before and afterwards.
+/// Both daemons in turn, and the kernel alone; ours is running before and afterwards.
 fn race(shell: &mut Shell<'_>, plugs: u64) -> Result<Vec<Daemon>> {
-    let load = |count: u64| format!("holdfast-usb-load latency {count} good0");
-    let mut found = [OURS, PEER].map(|name| (name, Vec::new(), 0));
+    let load = |count: u64| format!("holdfast-usb-load latency {count} good0 2> /dev/null");
+    let count = plugs.div_ceil(LEGS_EACH);
+    let mut found = [OURS, PEER, KERNEL].map(|name| (name, Vec::new(), None));
     for name in LEGS {
         let Some((_, waits, pss)) = found.iter_mut().find(|one| one.0 == name) else { continue };
-        // Each has two legs.
-        let count = plugs.div_ceil(2);
         eprintln!("  {count} plugs, {name} ...");
-        if name == OURS {
-            shell.check(&format!("systemctl stop {PEER} 2> /dev/null; systemctl start {OURS}"))?;
-        } else {
-            start_usbguard(shell)?;
+        match name {
+            OURS => start_ours(shell)?,
+            PEER => start_usbguard(shell)?,
+            _ => let_the_kernel_decide(shell, true)?,
         }
         shell.check(&load(WARM_UP))?;
-        let part: Vec<u64> = shell.json(&load(count))?;
+        let part: Vec<(Option<u64>, u64)> = shell.json(&load(count))?;
         waits.extend(part);
-        *pss = pss_kib(shell, name)?.max(*pss);
+        if name == KERNEL {
+            let_the_kernel_decide(shell, false)?;
+        } else {
+            *pss = Some(pss_kib(shell, name)?).max(*pss);
+        }
     }
-    let daemon =
-        |(name, waits, pss_kib)| Ok(Daemon { name, latency: Latency::of(waits)?, pss_kib });
+    start_ours(shell)?;
+    let daemon = |(name, waits, pss_kib): (_, Vec<(Option<u64>, u64)>, _)| {
+        let written: Vec<u64> = waits.iter().filter_map(|wait| wait.0).collect();
+        let written = if written.is_empty() { None } else { Some(Latency::of(written)?) };
+        let let_in = Latency::of(waits.iter().map(|wait| wait.1).collect())?;
+        Ok(Daemon { name, written, let_in, pss_kib })
+    };
     found.into_iter().map(daemon).collect()
+}
+
+fn start_ours(shell: &mut Shell<'_>) -> Result<()> {
+    shell.check(&format!("systemctl stop {PEER} 2> /dev/null; systemctl start {OURS}"))?;
+    until(shell, "holdfast usb status > /dev/null")
+}
+
+/// Both daemons are stopped, and new devices are let in at once, or no longer.
+fn let_the_kernel_decide(shell: &mut Shell<'_>, it_does: bool) -> Result<()> {
+    shell.check(&format!("systemctl stop {OURS} {PEER} 2> /dev/null"))?;
+    let number = u8::from(it_does);
+    let root = "/sys/devices/platform/dummy_hcd.0/usb*/authorized_default";
+    shell.check(&format!("for file in {root}; do echo {number} > $file; done"))?;
+    Ok(())
 }
 
 fn cycle(shell: &mut Shell<'_>, count: u64) -> Result<Cycles> {
@@ -165,7 +193,8 @@ fn prepare(shell: &mut Shell<'_>) -> Result<()> {
     Ok(())
 }
 
-/// In the place of ours, with what its own unit gives it, as far as it matters here.
+/// In the place of ours, with what its own unit gives it as far as it matters here, and at the
+/// priority that ours has.
 fn start_usbguard(shell: &mut Shell<'_>) -> Result<()> {
     if shell.check(&format!("systemctl is-active --quiet {PEER}")).is_ok() {
         return Ok(());
@@ -180,7 +209,10 @@ fn start_usbguard(shell: &mut Shell<'_>) -> Result<()> {
     shell.check(&format!("printf '{settings}' > /run/usbguard/daemon.conf"))?;
     shell.check(&format!("echo '{RULE}' > /run/usbguard/rules.conf"))?;
     shell.check("chmod 600 /run/usbguard/*.conf")?;
-    let start = format!("systemd-run --quiet --unit={PEER} /usr/sbin/usbguard-daemon -k -c");
+    let nice = shell.check(&format!("systemctl show -P Nice {OURS}"))?;
+    let nice = nice.trim();
+    let run = format!("systemd-run --quiet --unit={PEER} -p Nice={nice}");
+    let start = format!("{run} /usr/sbin/usbguard-daemon -k -c");
     shell.check(&format!("{start} /run/usbguard/daemon.conf"))?;
     shell.check(&format!("sleep 5; systemctl is-active {PEER}"))?;
     Ok(())

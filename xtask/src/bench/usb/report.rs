@@ -1,8 +1,9 @@
 //! The figures as tables.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use super::guest::Guest;
+use super::guest::{Guest, Latency};
 use super::host::Size;
 
 /// Everything for people; as it stands in `docs/measurements.md`.
@@ -10,15 +11,16 @@ pub fn text(guest: Option<&Guest>, host: Option<&[Size]>) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     if let Some(Guest { daemons, cycles }) = guest {
-        text += "| in the guest | found to let in, p50 ms | p99 ms | PSS, KiB |\n|---|---:|---:|---:|\n";
+        text += "| in the guest | found to write, p50 ms | p99 ms | found to let in, p50 ms | p99 ms | \
+                 PSS, KiB |\n|---|---:|---:|---:|---:|---:|\n";
         for daemon in daemons {
+            let (p50, p99) = milliseconds(daemon.written.as_ref());
+            let (let_in_p50, let_in_p99) = milliseconds(Some(&daemon.let_in));
+            let pss = daemon.pss_kib.map_or("-".to_owned(), |kib| kib.to_string());
             let _ = writeln!(
                 text,
-                "| {} | {:.1} | {:.1} | {} |",
+                "| {} | {p50} | {p99} | {let_in_p50} | {let_in_p99} | {pss} |",
                 daemon.name,
-                milliseconds(daemon.latency.p50_us),
-                milliseconds(daemon.latency.p99_us),
-                daemon.pss_kib,
             );
         }
         let _ = writeln!(
@@ -49,6 +51,9 @@ pub fn text(guest: Option<&Guest>, host: Option<&[Size]>) -> String {
     text
 }
 
-fn milliseconds(us: u64) -> f64 {
-    std::time::Duration::from_micros(us).as_secs_f64() * 1000.0
+fn milliseconds(latency: Option<&Latency>) -> (String, String) {
+    let text = |us: u64| format!("{:.1}", Duration::from_micros(us).as_secs_f64() * 1000.0);
+    latency.map_or(("-".to_owned(), "-".to_owned()), |latency| {
+        (text(latency.p50_us), text(latency.p99_us))
+    })
 }
