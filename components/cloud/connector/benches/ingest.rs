@@ -222,8 +222,7 @@ async fn measure(make: fn(u64) -> (Class, Kind, Vec<u8>)) -> Value {
         let upload = Upload { first: *first, body: body.into(), is_packed: true };
         let done = audit_logs.ingest(&store, device_id, log.id.clone(), upload, now).await.unwrap();
         let Ingested::Stored(position) = done else { panic!("{done:?}") };
-        let receipt = json!({ "log": log.id, "size": position.size() });
-        authority.sign_receipt(&receipt, now).unwrap();
+        authority.sign_receipt(&position.receipt(&log.id, device_id, now), now).unwrap();
     }
     let (cpu, wall) = (processor_time().saturating_sub(cpu), begun.elapsed());
     let records: u64 = uploads.iter().map(|upload| upload.records).sum();

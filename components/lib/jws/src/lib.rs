@@ -1,4 +1,6 @@
-//! Detached signatures of a device's reports: JWS compact serialization without its payload
+//! Signatures of reports and statements.
+//!
+//! A device's reports have detached ones: JWS compact serialization without its payload
 //! (RFC 7515, appendix F), over the payload as it is (RFC 7797).
 //!
 //! ```text
@@ -11,15 +13,20 @@
 //!
 //! Whoever makes a report holds no key: [`Unsigned`] says which digest is to be signed, and takes
 //! the signature. No I/O, no clock.
+//!
+//! Statements of the cloud travel the other way, in an [`Envelope`]: their payload is in them, and so
+//! are the certificates of their signer.
 #![forbid(unsafe_code)]
 
 mod algorithm;
+mod envelope;
 mod header;
 mod unsigned;
 #[cfg(feature = "verifier")]
 mod verify;
 
 pub use algorithm::Algorithm;
+pub use envelope::{ES256, Envelope, EnvelopeError, EnvelopeHeader, UnsignedEnvelope};
 pub use header::thumbprint;
 pub use unsigned::{NotAReport, Unsigned};
 #[cfg(feature = "verifier")]

@@ -35,5 +35,3 @@ pub const MAX_POLICY_BYTES: usize = 1024 * 1024;
 
 /// `typ` of the header (RFC 7515, section 4.1.9).
 pub const TYPE: &str = "holdfast-policy+jwt";
-/// `alg` of the header (RFC 7518, section 3.4); no other one is taken.
-pub const ALGORITHM: &str = "ES256";

@@ -1,13 +1,8 @@
 //! The maker's side: a document that waits for its signature.
 
-use base64::Engine as _;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use holdfast_jws::UnsignedEnvelope;
 
-use crate::form::Header;
-use crate::{ALGORITHM, MAX_POLICY_BYTES, Policy, TYPE};
-
-/// Characters of an ES256 signature, with the dot before it.
-const SIGNATURE: usize = 87;
+use crate::{MAX_POLICY_BYTES, Policy, TYPE};
 
 /// A document cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -22,33 +17,27 @@ pub enum MakeError {
 
 /// A document of which only the signature is missing.
 #[derive(Clone, Debug)]
-pub struct Unsigned(String);
+pub struct Unsigned(UnsignedEnvelope);
 
 impl Unsigned {
     /// Prepares a document whose signer has this chain (DER, its own certificate first, without the
     /// root).
     pub fn new<D: AsRef<[u8]>>(policy: &Policy, chain: &[D]) -> Result<Self, MakeError> {
-        let header = Header {
-            alg: ALGORITHM.to_owned(),
-            typ: TYPE.to_owned(),
-            x5c: chain.iter().map(|der| BASE64_STANDARD.encode(der)).collect(),
-        };
-        let encode = |json: Vec<u8>| BASE64_URL_SAFE_NO_PAD.encode(json);
-        let header = encode(serde_json::to_vec(&header)?);
-        let input = format!("{header}.{}", encode(serde_json::to_vec(policy)?));
-        if input.len() + SIGNATURE > MAX_POLICY_BYTES {
-            return Err(MakeError::TooLong(input.len() + SIGNATURE));
+        let unsigned = UnsignedEnvelope::new(TYPE, chain, policy)?;
+        let length = unsigned.signed_length();
+        if length > MAX_POLICY_BYTES {
+            return Err(MakeError::TooLong(length));
         }
-        Ok(Self(input))
+        Ok(Self(unsigned))
     }
 
     /// The bytes that the signer's key has to sign, ECDSA on P-256 with SHA-256.
     pub fn signing_input(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.0.signing_input()
     }
 
     /// The document, with the two numbers of the signature (RFC 7518, section 3.4).
     pub fn sign(self, signature: &[u8; 64]) -> String {
-        format!("{}.{}", self.0, BASE64_URL_SAFE_NO_PAD.encode(signature))
+        self.0.sign(signature)
     }
 }

@@ -1,12 +1,11 @@
 //! The reader's side: judges a document by its signer, its audience and its version.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use holdfast_jws::{Envelope, EnvelopeError};
 use rustls_pki_types::CertificateDer;
 
 use crate::chain::Signed;
-use crate::form::{self, FormError, Header, Parts};
-use crate::{ALGORITHM, Kind, ReadPolicy, TYPE};
+use crate::form::{self, FormError};
+use crate::{Kind, ReadPolicy, TYPE};
 
 /// What a document must be.
 #[derive(Clone, Copy, Debug)]
@@ -32,12 +31,6 @@ pub enum VerifyError {
     /// It cannot be read.
     #[error(transparent)]
     Form(#[from] FormError),
-    /// Signed in another way.
-    #[error("alg is {0:?}, not {ALGORITHM}")]
-    Algorithm(String),
-    /// Something else was signed.
-    #[error("typ is {0:?}, not {TYPE}")]
-    Type(String),
     /// The signer is not of this site.
     #[error("x5c: the signer's certificate is not believed: {0}")]
     Chain(String),
@@ -88,27 +81,18 @@ pub enum VerifyError {
 
 /// Verifies a document: form, signer, signature, then kind, audience, end and version.
 pub fn verify(document: &[u8], expected: &Expectation<'_>) -> Result<ReadPolicy, VerifyError> {
-    let parts = form::split(document)?;
-    signed(&parts)?.check(expected.roots, expected.now)?;
-    let read = form::payload(&parts.payload)?;
+    let envelope = form::open(document)?;
+    signed(&envelope).map_err(FormError::from)?.check(expected.roots, expected.now)?;
+    let read = form::payload(&envelope)?;
     meant(&read, expected)?;
     newer(&read, expected.floor)?;
     Ok(read)
 }
 
-fn signed<'a>(parts: &'a Parts<'_>) -> Result<Signed<'a>, VerifyError> {
-    let header: Header = form::json("header", &parts.header)?;
-    if header.alg != ALGORITHM {
-        return Err(VerifyError::Algorithm(header.alg));
-    }
-    if header.typ != TYPE {
-        return Err(VerifyError::Type(header.typ));
-    }
-    let chain =
-        header.x5c.iter().map(|text| BASE64_STANDARD.decode(text).map(CertificateDer::from));
-    let chain = chain.collect::<Result<_, _>>();
-    let chain = chain.map_err(|error| VerifyError::Chain(error.to_string()))?;
-    Ok(Signed { chain, message: parts.signed, signature: &parts.signature })
+fn signed<'a>(envelope: &'a Envelope<'_>) -> Result<Signed<'a>, EnvelopeError> {
+    envelope.header.check(TYPE)?;
+    let chain = envelope.header.chain()?.into_iter().map(CertificateDer::from).collect();
+    Ok(Signed { chain, message: envelope.signed, signature: &envelope.signature })
 }
 
 fn meant(read: &ReadPolicy, expected: &Expectation<'_>) -> Result<(), VerifyError> {

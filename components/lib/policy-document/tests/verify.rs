@@ -130,7 +130,7 @@ fn what_is_signed_otherwise_is_refused() {
         ("header: not a JSON object", with(|h| *h = json!(["ES256", "JWT", []]))),
         ("no certificate is in x5c", with(|h| h["x5c"] = json!([]))),
         ("more than 8 certificates", with(|h| h["x5c"] = json!(vec![h["x5c"][0].clone(); 9]))),
-        ("x5c: the signer", with(|h| h["x5c"] = json!(["?"]))),
+        ("x5c: Invalid symbol", with(|h| h["x5c"] = json!(["?"]))),
         ("x5c: the signer", with(|h| h["x5c"] = json!(["AAAA"]))),
         ("the signature is not by", other_key.sign(&policy(7))),
         ("the signature is not by", format!("{start}.")),

@@ -43,9 +43,9 @@ pub struct Authority {
     former: Vec<Signer>,
     responder: Responder,
     /// Shown as the protected header of receipts.
-    receipt_signer: InUse<String>,
+    receipt_signer: InUse,
     /// Shown as its chain.
-    policy_signer: InUse<Vec<CertificateDer<'static>>>,
+    policy_signer: InUse,
     device: DeviceProfile,
 }
 
@@ -220,11 +220,11 @@ impl Authority {
         &self.responder
     }
 
-    pub(super) fn receipt_signer(&self) -> &InUse<String> {
+    pub(super) fn receipt_signer(&self) -> &InUse {
         &self.receipt_signer
     }
 
-    pub(super) fn policy_signer(&self) -> &InUse<Vec<CertificateDer<'static>>> {
+    pub(super) fn policy_signer(&self) -> &InUse {
         &self.policy_signer
     }
 }

@@ -20,21 +20,17 @@ pub(super) struct Task {
     pub(super) renew_before: Duration,
 }
 
-/// A key with its certificate in the form in which it is shown.
-pub(super) struct Delegate<T> {
+/// A key with its certificate.
+pub(super) struct Delegate {
     key: KeyPair,
-    pub(super) shown: T,
+    /// The certificate, then what leads to the root.
+    pub(super) chain: Vec<CertificateDer<'static>>,
     renew_at: OffsetDateTime,
 }
 
 /// The key in use.
-pub(super) struct InUse<T>(Mutex<Option<Arc<Delegate<T>>>>);
-
-impl<T> Default for InUse<T> {
-    fn default() -> Self {
-        Self(Mutex::new(None))
-    }
-}
+#[derive(Default)]
+pub(super) struct InUse(Mutex<Option<Arc<Delegate>>>);
 
 impl Task {
     pub(super) fn failed(&self, detail: &dyn std::fmt::Display) -> CaError {
@@ -42,7 +38,7 @@ impl Task {
     }
 }
 
-impl<T> Delegate<T> {
+impl Delegate {
     /// ECDSA on P-256 with SHA-256, as JWS has it (RFC 7518, section 3.4).
     pub(super) fn sign(&self, task: &Task, input: &[u8]) -> Result<[u8; 64], CaError> {
         let der = self.key.sign(input).map_err(|e| CaError::issue(task.what, e))?;
@@ -52,29 +48,23 @@ impl<T> Delegate<T> {
 }
 
 impl Authority {
-    /// The key in use, or a new one; `show` gets its certificate and what leads to the root.
-    pub(super) fn signing_delegate<T>(
+    /// The key in use, or a new one.
+    pub(super) fn signing_delegate(
         &self,
-        in_use: &InUse<T>,
+        in_use: &InUse,
         task: &Task,
         now: OffsetDateTime,
-        show: impl FnOnce(Vec<CertificateDer<'static>>) -> Result<T, CaError>,
-    ) -> Result<Arc<Delegate<T>>, CaError> {
+    ) -> Result<Arc<Delegate>, CaError> {
         let mut known = in_use.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref().filter(|known| now < known.renew_at) {
             return Ok(Arc::clone(known));
         }
-        let made = Arc::new(self.make_signing_delegate(task, now, show)?);
+        let made = Arc::new(self.make_signing_delegate(task, now)?);
         *known = Some(Arc::clone(&made));
         Ok(made)
     }
 
-    fn make_signing_delegate<T>(
-        &self,
-        task: &Task,
-        now: OffsetDateTime,
-        show: impl FnOnce(Vec<CertificateDer<'static>>) -> Result<T, CaError>,
-    ) -> Result<Delegate<T>, CaError> {
+    fn make_signing_delegate(&self, task: &Task, now: OffsetDateTime) -> Result<Delegate, CaError> {
         let ends = self.issuing_ends();
         if now >= ends {
             return Err(CaError::Expired(ends));
@@ -86,6 +76,6 @@ impl Authority {
         // The last one before the issuing CA ends serves to its end: another would end with it.
         let renew_at =
             if params.not_after < ends { params.not_after - task.renew_before } else { ends };
-        Ok(Delegate { key, shown: show(chain)?, renew_at })
+        Ok(Delegate { key, chain, renew_at })
     }
 }

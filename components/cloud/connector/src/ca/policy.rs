@@ -15,8 +15,8 @@ const TASK: Task = Task {
 impl Authority {
     /// Signs a policy of a device.
     pub fn sign_policy(&self, policy: &Policy, now: OffsetDateTime) -> Result<String, CaError> {
-        let signer = self.signing_delegate(self.policy_signer(), &TASK, now, Ok)?;
-        let unsigned = Unsigned::new(policy, &signer.shown).map_err(|e| TASK.failed(&e))?;
+        let signer = self.signing_delegate(self.policy_signer(), &TASK, now)?;
+        let unsigned = Unsigned::new(policy, &signer.chain).map_err(|e| TASK.failed(&e))?;
         let signature = signer.sign(&TASK, unsigned.signing_input())?;
         Ok(unsigned.sign(&signature))
     }

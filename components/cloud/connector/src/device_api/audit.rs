@@ -157,15 +157,7 @@ pub(crate) fn receipt(
     position: &Position,
 ) -> Result<String, CaError> {
     let now = app.now();
-    let receipt = Receipt {
-        log,
-        device_id,
-        size: position.size(),
-        head: position.head.to_string(),
-        root: position.frontier.root().to_string(),
-        time: now.unix_timestamp(),
-    };
-    app.authority().sign_receipt(&receipt, now)
+    app.authority().sign_receipt(&position.receipt(log, device_id, now), now)
 }
 
 /// What the server has of a log.
@@ -177,18 +169,6 @@ struct LogAnswer {
     root: String,
     /// JWS in compact serialization.
     receipt: String,
-}
-
-/// What the server signs.
-#[derive(Serialize)]
-struct Receipt<'a> {
-    log: &'a LogId,
-    device_id: Uuid,
-    size: u64,
-    head: String,
-    root: String,
-    /// Seconds since 1970.
-    time: i64,
 }
 
 async fn show(call: Call, Path(log): Path<String>) -> Result<Json<LogAnswer>, ErrorReply> {

@@ -7,8 +7,10 @@ use std::str::FromStr;
 use holdfast_audit_log::checkpoint::BootBinding;
 use holdfast_audit_log::frame::{Class, Frame, Kind};
 use holdfast_audit_log::tree::Frontier;
-use holdfast_audit_log::{Hash, Origin};
+use holdfast_audit_log::{Hash, Origin, Receipt};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::content::{Users, users_of};
 use crate::usb::UsbChanges;
@@ -130,6 +132,19 @@ impl Position {
     /// Number of records.
     pub fn size(&self) -> u64 {
         self.frontier.size()
+    }
+
+    /// What is stated of a log at this position.
+    pub fn receipt(&self, log: &LogId, device_id: Uuid, now: OffsetDateTime) -> Receipt {
+        Receipt {
+            log: log.to_string(),
+            device_id: device_id.to_string(),
+            size: self.size(),
+            head: self.head.to_string(),
+            root: self.frontier.root().to_string(),
+            // No clock of a server is before 1970.
+            time: now.unix_timestamp().try_into().unwrap_or(0),
+        }
     }
 }
 

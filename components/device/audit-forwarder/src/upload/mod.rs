@@ -301,7 +301,7 @@ impl Session {
         sent: Option<&Frames>,
     ) -> Result<Stored, UploadError> {
         let Identity { trust, device_id, .. } = &self.identity;
-        let receipt = Receipt::verify(&answer.receipt, trust, log, device_id)?;
+        let receipt = receipt::verify(&answer.receipt, trust, log, device_id)?;
         if let Some(sent) = sent {
             let expected = sent.head.to_string();
             if receipt.size < sent.end || (receipt.size == sent.end && receipt.head != expected) {

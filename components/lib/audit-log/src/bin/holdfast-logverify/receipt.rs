@@ -2,33 +2,15 @@
 
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use holdfast_audit_log::verify::State;
-use holdfast_audit_log::{Hash, Origin};
+use holdfast_audit_log::{Hash, Origin, RECEIPT_TYPE};
+use holdfast_jws::{Envelope, EnvelopeError};
 use p256::ecdsa::signature::Verifier as _;
 use p256::ecdsa::{Signature, VerifyingKey};
 use p256::pkcs8::DecodePublicKey as _;
-use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::files;
-
-const TYPE: &str = "holdfast-audit-receipt";
-
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    typ: String,
-}
-
-#[derive(Deserialize)]
-struct Claims {
-    log: String,
-    size: u64,
-    head: String,
-    root: String,
-}
 
 /// What a receipt says, once its signature is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +24,7 @@ pub struct Receipt {
 impl Receipt {
     /// Reads a receipt and verifies it with its signer's public key.
     pub fn read(path: &Path, key: &Path) -> Result<Self, Failure> {
-        let refused = |detail| {
+        let refused = |detail: String| {
             Failure::input(
                 path,
                 detail,
@@ -57,37 +39,30 @@ impl Receipt {
                 Failure::input(key, format!("not a public key on P-256: {error}"), advice)
             })?;
         let text = files::read(path)?;
-        let text = str::from_utf8(&text).map_err(|_| refused("not a JWS: not UTF-8"))?;
+        let text = str::from_utf8(&text).map_err(|_| refused("not a JWS: not UTF-8".to_owned()))?;
         Self::verify(text.trim_ascii(), &verifying).map_err(refused)
     }
 
-    fn verify(text: &str, key: &VerifyingKey) -> Result<Self, &'static str> {
-        let parts: Vec<&str> = text.split('.').collect();
-        let [header, claims, signature] = parts[..] else {
-            return Err("not a JWS: not of three parts");
-        };
-        let decode = |part: &str| {
-            BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| "not a JWS: not base64url")
-        };
-        let told: Header = serde_json::from_slice(&decode(header)?)
-            .map_err(|_| "the header has no alg and typ")?;
-        if told.alg != "ES256" || told.typ != TYPE {
-            return Err("not a receipt: alg is not ES256 or typ not holdfast-audit-receipt");
-        }
-        let signature = Signature::from_slice(&decode(signature)?)
+    fn verify(text: &str, key: &VerifyingKey) -> Result<Self, String> {
+        let envelope = Envelope::parse(text.as_bytes());
+        let checked = envelope.and_then(|envelope| {
+            envelope.header.check(RECEIPT_TYPE)?;
+            Ok(envelope)
+        });
+        let told = |error: EnvelopeError| format!("not a receipt: {error}");
+        let envelope = checked.map_err(told)?;
+        let signature = Signature::from_slice(&envelope.signature)
             .map_err(|_| "the signature is not one of ES256")?;
-        let signed = &text[..header.len() + 1 + claims.len()];
-        key.verify(signed.as_bytes(), &signature)
+        key.verify(envelope.signed, &signature)
             .map_err(|_| "the signature does not match the receipt and the key")?;
-        let claims: Claims = serde_json::from_slice(&decode(claims)?)
-            .map_err(|_| "the claims are not log, size, head and root")?;
+        let stated: holdfast_audit_log::Receipt = envelope.stated().map_err(told)?;
         let hash = |digits: &str| {
             let bytes = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok());
             bytes.map(Hash::new).ok_or("head or root is not 64 hexadecimal digits")
         };
         let state =
-            State { size: claims.size, root: hash(&claims.root)?, head: hash(&claims.head)? };
-        Ok(Self { log: claims.log, state })
+            State { size: stated.size, root: hash(&stated.root)?, head: hash(&stated.head)? };
+        Ok(Self { log: stated.log, state })
     }
 
     /// Whether it is of this log.
@@ -98,6 +73,8 @@ impl Receipt {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
     use p256::ecdsa::SigningKey;
     use p256::ecdsa::signature::Signer as _;
 
@@ -141,8 +118,8 @@ mod tests {
             "a.b".to_owned(),
             format!("{good}.x"),
             swapped,
-            jws(r#"{"alg":"none","typ":"holdfast-audit-receipt"}"#, &claims("18", &root)),
-            jws(r#"{"alg":"ES256","typ":"JWT"}"#, &claims("18", &root)),
+            jws(&HEADER.replace("ES256", "none"), &claims("18", &root)),
+            jws(&HEADER.replace(RECEIPT_TYPE, "JWT"), &claims("18", &root)),
             jws(HEADER, &claims("-1", &root)),
             jws(HEADER, &claims("18", "cd")),
         ];
