@@ -151,7 +151,7 @@ fn start_ours(shell: &mut Shell<'_>) -> Result<()> {
 
 /// Both daemons are stopped, and new devices are let in at once, or no longer.
 fn let_the_kernel_decide(shell: &mut Shell<'_>, it_does: bool) -> Result<()> {
-    shell.check(&format!("systemctl stop {OURS} {PEER} 2> /dev/null"))?;
+    shell.check(&format!("systemctl stop {PEER} 2> /dev/null; systemctl stop {OURS}"))?;
     let number = u8::from(it_does);
     let root = "/sys/devices/platform/dummy_hcd.0/usb*/authorized_default";
     shell.check(&format!("for file in {root}; do echo {number} > $file; done"))?;

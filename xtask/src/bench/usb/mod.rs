@@ -16,7 +16,7 @@ use crate::paths::Paths;
 #[derive(Args)]
 pub struct Options {
     /// Times that a device is plugged in for each daemon's latency
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 1000)]
     plugs: u64,
     /// Times that devices are plugged in, half of them such that are not to be let in
     #[arg(long, default_value_t = 10_000)]
