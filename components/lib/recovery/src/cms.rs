@@ -305,8 +305,11 @@ fn agreed(
     if !is_ours {
         return Err(RecoveryError::malformed("not ECDH with SHA-256 and AES-256 key wrap"));
     }
-    let public = p256::PublicKey::from_sec1_bytes(originator.key.raw_bytes())
-        .map_err(RecoveryError::malformed)?;
+    // Whole bytes only: bits that do not count would be bits that anyone could change.
+    let public = originator.key.as_bytes();
+    let public =
+        public.ok_or_else(|| RecoveryError::malformed("the originator's key has unused bits"))?;
+    let public = p256::PublicKey::from_sec1_bytes(public).map_err(RecoveryError::malformed)?;
     let shared = p256::ecdh::diffie_hellman(key.to_nonzero_scalar(), public.as_affine());
     let kek = derived_key(shared.raw_secret_bytes()).map_err(RecoveryError::malformed)?;
     KekAes256::from(*kek)

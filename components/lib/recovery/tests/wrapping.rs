@@ -166,6 +166,20 @@ fn what_a_device_sends_is_checked() {
     }
 }
 
+/// Every bit counts, those of the form as well.
+#[test]
+fn no_bit_can_change() {
+    let operator = Operator::generate(&mut OsRng).unwrap();
+    let wrapped = WrappedKey::seal(&statement(), operator.recipient()).unwrap();
+    let (_, der) = der::pem::decode_vec(wrapped.message.as_bytes()).unwrap();
+    for bit in 0..der.len() * 8 {
+        let mut changed = der.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        let pem = der::pem::encode_string("CMS", der::pem::LineEnding::LF, &changed).unwrap();
+        assert!(Statement::open(&pem, &operator).is_err(), "bit {} of byte {}", bit % 8, bit / 8);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     /// Every byte counts: a message that was changed anywhere is refused.
