@@ -194,7 +194,7 @@ fn a_policy_that_cannot_be_read_any_more_is_told() {
     fs::write(bench.file("policy.jws"), "rubbish").unwrap();
     bench.start();
     let told = bench.told();
-    let part = "policy.jws: the document has not three parts";
+    let part = "policy.jws: the document cannot be taken: it has not three parts";
     let lost = told.iter().find(|note| note.starts_with("usb.policy-load failed"));
     assert!(lost.is_some_and(|note| note.contains(part)), "{told:?}");
     assert!(bench.usable("1-1"), "what was in force is");
