@@ -36,6 +36,8 @@ pub struct Besides {
     pub from_tools: Vec<String>,
     /// Programs of ours that make load, in `/usr/bin`.
     pub programs: Vec<String>,
+    /// Figures are taken there: these programs are built as the daemons are that they are beside.
+    pub measures: bool,
     /// Drivers with which the device is a USB gadget to itself, in [`GADGETS`].
     pub gadgets: bool,
 }

@@ -174,8 +174,10 @@ impl Builder<'_> {
         for program in binaries::DEVICE {
             inputs = inputs.path(&self.programs.join(program.name))?;
         }
-        for name in self.layout.profile.get(self.profile).into_iter().flat_map(|p| &p.programs) {
-            inputs = inputs.path(&self.load(name)?)?;
+        if let Some(besides) = self.layout.profile.get(self.profile) {
+            for name in &besides.programs {
+                inputs = inputs.path(&binaries::load(self.paths, name, besides.measures)?)?;
+            }
         }
         unless_fresh(&image.disk, &inputs.digest(), || {
             step(&format!("assemble the {} image", self.profile), || {
@@ -341,10 +343,6 @@ impl Builder<'_> {
         ))
     }
 
-    fn load(&self, name: &str) -> Result<PathBuf> {
-        binaries::load(self.paths, name, self.profile == "bench")
-    }
-
     fn put_besides(&self, root: &mut Root, besides: &Besides) -> Result<()> {
         for tree in &besides.trees {
             root.put_tree(&self.paths.repository.join("image/profiles").join(tree))?;
@@ -355,7 +353,7 @@ impl Builder<'_> {
             root.put(path, content, true);
         }
         for name in &besides.programs {
-            let content = fs::read(self.load(name)?)?;
+            let content = fs::read(binaries::load(self.paths, name, besides.measures)?)?;
             root.put(&format!("usr/bin/{name}"), content, true);
         }
         Ok(())

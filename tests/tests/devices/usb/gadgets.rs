@@ -132,18 +132,18 @@ fn another_identity_with_the_same_serial_number_stays_out(running: &Running) -> 
     until(running, "swap-there", &is_there("3-1"))?;
     must(running, "swap-allow", "holdfast usb allow 3-1 --permanent")?;
     until(running, "swap-disk", DISK)?;
-    let swap = |kind: &str| {
-        format!("{GADGET} unplug swap; {GADGET} be swap SWAP {kind}; {GADGET} plug swap")
-    };
-    must(running, "swap", &format!("{}; sleep 1", swap("keyboard")))?;
+    must(running, "swap-out", &gadget("unplug swap"))?;
+    until(running, "swap-gone", &format!("! {DISK}"))?;
     let before = Traffic::read(running, "swap-before")?;
+    let plug_as = |kind: &str| format!("{GADGET} be swap SWAP {kind}; {GADGET} plug swap");
+    must(running, "swap", &plug_as("keyboard"))?;
     until(running, "swapped", &is_there("3-1"))?;
     let out = format!("{}; ! {} && ! {TYPES}", gadget("type swap"), is_used());
-    let done = run(running, "swap-out", &out)?;
+    let done = run(running, "swap-no-keys", &out)?;
     ensure!(done.ends_with(": 0"), "what let a drive in lets a keyboard in");
     let after = Traffic::read(running, "swap-after")?;
     ensure!(after == before, "{before:?}, and with the keyboard {after:?}");
-    must(running, "swap-back", &swap("storage"))?;
+    must(running, "swap-back", &format!("{GADGET} unplug swap; {}", plug_as("storage")))?;
     until(running, "swap-disk-again", DISK)?;
     let after = Traffic::read(running, "swap-end")?;
     ensure!(after.drives > before.drives, "{before:?}, and with the drive {after:?}");
@@ -190,8 +190,8 @@ fn get_ready_to_race(running: &Running) -> Result<()> {
     must(running, "no-delay", &format!("modprobe usb-storage; {now}"))
 }
 
-/// For a minute. What the kernel let in it says in events, whoever decided; what was used the gadgets count, and
-/// the kernel's log names input devices.
+/// For a minute. What the kernel let in it says in events, whoever decided; what was used the gadgets
+/// count, and the kernel's log names input devices.
 fn a_race_of_good_and_evil_is_never_won_by_evil(running: &Running) -> Result<()> {
     let before = Traffic::read(running, "race-before")?;
     let race = format!("nice -n -20 holdfast-usb-load race 60 {CONTROLLERS}");

@@ -38,7 +38,14 @@ fn stays_out(running: &Running, step: &str, name: &str, use_: &str) -> Result<()
     Ok(())
 }
 
-/// Does something while which nothing is exchanged with the memory stick that QEMU calls `id`.
+/// Nothing was exchanged with the memory stick that QEMU calls `id` since it was plugged in.
+fn never_used(running: &Running, id: &str) -> Result<()> {
+    let bytes = running.qmp().storage_traffic(id)?;
+    anyhow::ensure!(bytes == 0, "{id} is out, and {bytes} bytes were exchanged with it");
+    Ok(())
+}
+
+/// Does something during which nothing is exchanged with the memory stick that QEMU calls `id`.
 fn without_traffic(running: &Running, id: &str, step: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = running.qmp().storage_traffic(id)?;
     step()?;

@@ -42,9 +42,7 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     former: Vec<Signer>,
     responder: Responder,
-    /// Shown as the protected header of receipts.
     receipt_signer: InUse,
-    /// Shown as its chain.
     policy_signer: InUse,
     device: DeviceProfile,
 }

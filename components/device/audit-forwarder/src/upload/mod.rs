@@ -10,7 +10,7 @@ mod receipt;
 mod status;
 
 pub use connection::{Identity, IdentityError};
-pub use receipt::{Receipt, ReceiptError};
+pub use receipt::ReceiptError;
 pub use status::{UploadState, UploadStatus};
 
 use std::path::PathBuf;

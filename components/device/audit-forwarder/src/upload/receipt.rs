@@ -3,8 +3,7 @@
 //! JWS in compact serialization, ES256, with the signer's chain in `x5c` (RFC 7515).
 
 use holdfast_attestation::oid::PURPOSE_AUDIT_RECEIPT;
-use holdfast_audit_log::RECEIPT_TYPE;
-pub use holdfast_audit_log::Receipt;
+use holdfast_audit_log::{RECEIPT_TYPE, Receipt};
 use holdfast_connection::trust::{SiteTrust, TrustError};
 use holdfast_jws::{Envelope, EnvelopeError};
 
