@@ -15,7 +15,6 @@
 //! A gadget NAME is a folder of `/sys/kernel/config/usb_gadget`, made before; the last figure of the
 //! name is the number of its controller. Gadgets of the product 0105 are never to be let in. In a race,
 //! evil ones with a keyboard type as long as they are plugged in.
-#![allow(clippy::unwrap_used, clippy::expect_used)] // a load that cannot be made says so
 
 use std::env;
 use std::fs::{self, File, OpenOptions};
@@ -25,6 +24,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use anyhow::{Context as _, Result, bail};
 use holdfast_usb::uevent::Uevent;
 use nix::sys::socket::{
     AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
@@ -47,7 +47,7 @@ const TYPING: Duration = Duration::from_millis(20);
 const REPORTS: [[u8; 8]; 2] = [[0, 0, 4, 0, 0, 0, 0, 0], [0; 8]];
 
 /// What the kernel says.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum News {
     /// A device was found on a controller.
     Found,
@@ -63,33 +63,34 @@ struct Kernel {
 }
 
 impl Kernel {
-    fn listen() -> Self {
+    fn listen() -> Result<Self> {
         let socket = socket(
             AddressFamily::Netlink,
             SockType::Raw,
             SockFlag::SOCK_CLOEXEC,
             SockProtocol::NetlinkKObjectUEvent,
         )
-        .unwrap();
-        setsockopt(&socket, RcvBuf, &(8 << 20)).unwrap();
-        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 1)).unwrap();
-        Self { socket, buffer: vec![0; 16 << 10] }
+        .context("open a socket for the kernel's events")?;
+        setsockopt(&socket, RcvBuf, &(8 << 20)).context("give it a large buffer")?;
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 1))
+            .context("listen to the kernel's events")?;
+        Ok(Self { socket, buffer: vec![0; 16 << 10] })
     }
 
     /// The next news of a dummy controller: its number, what, and whether it is evil's.
-    fn next(&mut self, until: Instant) -> Option<(u32, News, bool)> {
+    fn next(&mut self, until: Instant) -> Result<Option<(u32, News, bool)>> {
         loop {
-            let wait = Timespec::try_from(until.saturating_duration_since(Instant::now())).unwrap();
+            let wait = Timespec::try_from(until.saturating_duration_since(Instant::now()))?;
             let mut fds = [PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN)];
-            if poll(&mut fds, Some(&wait)).unwrap() == 0 {
-                return None;
+            if poll(&mut fds, Some(&wait)).context("wait for the kernel's events")? == 0 {
+                return Ok(None);
             }
             let length = recv(
                 self.socket.as_raw_fd(),
                 &mut self.buffer,
                 nix::sys::socket::MsgFlags::empty(),
             )
-            .unwrap();
+            .context("read an event of the kernel")?;
             let message = &self.buffer[..length];
             let Some(event) = Uevent::parse(message) else { continue };
             let news = match (event.action, event.device_type) {
@@ -106,8 +107,19 @@ impl Kernel {
             }
             let evil = b"PRODUCT=1d6b/105/";
             let is_evil = message.windows(evil.len()).any(|window| window == evil);
-            return Some((number.parse().unwrap(), news, is_evil));
+            let number = number.parse().with_context(|| format!("controller {number}"))?;
+            return Ok(Some((number, news, is_evil)));
         }
+    }
+
+    fn wait_for(&mut self, awaited: News) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        while let Some((_, news, _)) = self.next(until)? {
+            if news == awaited {
+                return Ok(());
+            }
+        }
+        bail!("not within {} seconds: {awaited:?}", PATIENCE.as_secs())
     }
 }
 
@@ -123,25 +135,37 @@ impl Gadget {
         Self { file, controller: digits.parse().unwrap_or(0) }
     }
 
-    fn plug(&self) {
-        fs::write(&self.file, format!("dummy_udc.{}\n", self.controller)).unwrap();
+    fn plug(&self) -> Result<()> {
+        self.write(&format!("dummy_udc.{}\n", self.controller))
     }
 
-    fn unplug(&self) {
-        fs::write(&self.file, "\n").unwrap();
+    fn unplug(&self) -> Result<()> {
+        self.write("\n")
+    }
+
+    fn write(&self, text: &str) -> Result<()> {
+        fs::write(&self.file, text).with_context(|| format!("write {}", self.file.display()))
     }
 
     /// The end of its keyboard on which it types, once it is plugged in.
-    fn keyboard(&self) -> Option<File> {
-        let functions = fs::read_dir(self.file.with_file_name("functions")).unwrap();
-        let mut paths = functions.map(|entry| entry.unwrap().path());
-        let hid =
-            paths.find(|path| path.file_name().unwrap().as_encoded_bytes().starts_with(b"hid."))?;
-        let number = fs::read_to_string(hid.join("dev")).unwrap();
-        let minor = number.trim().split(':').next_back().unwrap();
-        let mut options = OpenOptions::new();
-        options.write(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-        Some(options.open(format!("/dev/hidg{minor}")).unwrap())
+    fn keyboard(&self) -> Result<Option<File>> {
+        let functions = self.file.with_file_name("functions");
+        let read = || format!("read {}", functions.display());
+        for entry in fs::read_dir(&functions).with_context(read)? {
+            let entry = entry.with_context(read)?;
+            if !entry.file_name().as_encoded_bytes().starts_with(b"hid.") {
+                continue;
+            }
+            let device = entry.path().join("dev");
+            let number = fs::read_to_string(&device)
+                .with_context(|| format!("read {}", device.display()))?;
+            let (_, minor) = number.trim().split_once(':').context(number.clone())?;
+            let path = format!("/dev/hidg{minor}");
+            let mut options = OpenOptions::new();
+            options.write(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+            return options.open(&path).map(Some).with_context(|| format!("open {path}"));
+        }
+        Ok(None)
     }
 }
 
@@ -168,31 +192,31 @@ impl Probes {
         ("let_in", "usb_create_sysfs_intf_files"),
     ];
 
-    fn set() -> Self {
+    fn set() -> Result<Self> {
         let probes = Self { tracing: Path::new("/sys/kernel/tracing") };
-        let write = |file: &str, text: &str| fs::write(probes.tracing.join(file), text).unwrap();
-        write("trace_clock", "mono");
-        let folder = probes.tracing.join("events/holdfast_usb");
-        if !folder.exists() {
-            for (name, function) in Self::ALL {
-                let mut file =
-                    OpenOptions::new().append(true).open(probes.tracing.join("kprobe_events"));
-                let file = file.as_mut().unwrap();
-                file.write_all(format!("p:holdfast_usb/{name} {function}\n").as_bytes()).unwrap();
-            }
+        probes.write("trace_clock", "mono")?;
+        if !probes.tracing.join("events/holdfast_usb").exists() {
+            let line = |(name, function)| format!("p:holdfast_usb/{name} {function}\n");
+            let text = Self::ALL.map(line).concat();
+            probes.write("kprobe_events", &text)?;
         }
-        write("events/holdfast_usb/enable", "1");
-        probes
+        probes.write("events/holdfast_usb/enable", "1")?;
+        Ok(probes)
     }
 
-    fn forget(&self) {
+    fn write(&self, file: &str, text: &str) -> Result<()> {
+        let path = self.tracing.join(file);
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+    }
+
+    fn forget(&self) -> Result<()> {
         // Opened so, it is emptied (Documentation/trace/ftrace.rst).
-        File::create(self.tracing.join("trace")).unwrap();
+        self.write("trace", "")
     }
 
     /// Of the one device that came since the last [`Probes::forget`].
-    fn waits(&self) -> Waits {
-        let text = fs::read_to_string(self.tracing.join("trace")).unwrap();
+    fn waits(&self) -> Result<Waits> {
+        let text = fs::read_to_string(self.tracing.join("trace")).context("read the trace")?;
         let at = |name: &str| {
             let mark = format!(": {name}: ");
             let line = text.lines().find(|line| line.contains(&mark))?;
@@ -200,25 +224,24 @@ impl Probes {
             let (seconds, micros) = before.rsplit_once(' ')?.1.split_once('.')?;
             Some(seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?)
         };
-        let found = at("found").expect("a device was found");
-        let since = |time: u64| time.checked_sub(found).expect("later than it was found");
-        Waits { written: at("written").map(since), let_in: since(at("let_in").unwrap()) }
+        let found = at("found").with_context(|| format!("no device was found: {text}"))?;
+        let since = |time: u64| time.checked_sub(found).context("earlier than it was found");
+        let let_in = at("let_in").with_context(|| format!("no device was let in: {text}"))?;
+        Ok(Waits { written: at("written").map(since).transpose()?, let_in: since(let_in)? })
     }
 }
 
-fn latency(count: usize, name: &str) {
-    let (mut kernel, gadget) = (Kernel::listen(), Gadget::new(name));
-    let probes = Probes::set();
+fn latency(count: usize, name: &str) -> Result<()> {
+    let (mut kernel, gadget) = (Kernel::listen()?, Gadget::new(name));
+    let probes = Probes::set()?;
     let mut all = Vec::new();
     for _ in 0..count {
-        probes.forget();
-        gadget.plug();
-        let until = Instant::now() + PATIENCE;
-        while kernel.next(until).expect("the device is found and let in").1 != News::LetIn {}
-        all.push(probes.waits());
-        gadget.unplug();
-        let until = Instant::now() + PATIENCE;
-        while kernel.next(until).expect("the device goes").1 != News::Gone {}
+        probes.forget()?;
+        gadget.plug()?;
+        kernel.wait_for(News::LetIn)?;
+        all.push(probes.waits()?);
+        gadget.unplug()?;
+        kernel.wait_for(News::Gone)?;
         // Whatever the others do of it comes to rest.
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -227,15 +250,16 @@ fn latency(count: usize, name: &str) {
         format!("[{written},{let_in}]")
     };
     println!("[{}]", all.iter().map(text).collect::<Vec<_>>().join(","));
+    Ok(())
 }
 
 /// One plug of a gadget on each controller at once. How many were found and let in.
-fn round(kernel: &mut Kernel, gadgets: &[Gadget], is_evil: bool) -> (u64, u64, u64) {
-    gadgets.iter().for_each(Gadget::plug);
+fn round(kernel: &mut Kernel, gadgets: &[Gadget], is_evil: bool) -> Result<(u64, u64, u64)> {
+    gadgets.iter().try_for_each(Gadget::plug)?;
     let (mut found, mut let_in, mut violations) = (0, 0, 0);
     let mut until = Instant::now() + PATIENCE;
     let all = gadgets.len() as u64;
-    while let Some((_, news, evil)) = kernel.next(until) {
+    while let Some((_, news, evil)) = kernel.next(until)? {
         match news {
             News::Found => found += 1,
             News::LetIn if evil => violations += 1,
@@ -250,30 +274,30 @@ fn round(kernel: &mut Kernel, gadgets: &[Gadget], is_evil: bool) -> (u64, u64, u
             break;
         }
     }
-    gadgets.iter().for_each(Gadget::unplug);
+    gadgets.iter().try_for_each(Gadget::unplug)?;
     let mut gone = 0;
     let until = Instant::now() + PATIENCE;
     while gone < found {
-        match kernel.next(until) {
+        match kernel.next(until)? {
             Some((_, News::Gone, _)) => gone += 1,
             Some((_, News::LetIn, true)) => violations += 1,
             Some(_) => {}
             None => break,
         }
     }
-    (found, let_in, violations)
+    Ok((found, let_in, violations))
 }
 
-fn cycles(count: u64, controllers: u32) {
-    let mut kernel = Kernel::listen();
+fn cycles(count: u64, controllers: u32) -> Result<()> {
+    let mut kernel = Kernel::listen()?;
     let all = |name: &str| (0..controllers).map(|n| Gadget::new(&format!("{name}{n}"))).collect();
     let (good, evil): (Vec<_>, Vec<_>) = (all("good"), all("evil"));
     let (mut plugged, mut good_in, mut evil_found, mut violations) = (0u64, 0, 0, 0);
     let begun = Instant::now();
     while plugged < count {
-        let (_, let_in, wrong) = round(&mut kernel, &good, false);
+        let (_, let_in, wrong) = round(&mut kernel, &good, false)?;
         (good_in, violations) = (good_in + let_in, violations + wrong);
-        let (found, _, wrong) = round(&mut kernel, &evil, true);
+        let (found, _, wrong) = round(&mut kernel, &evil, true)?;
         (evil_found, violations) = (evil_found + found, violations + wrong);
         plugged += 2 * u64::from(controllers);
         eprint!("\r{plugged} of {count} ");
@@ -284,6 +308,7 @@ fn cycles(count: u64, controllers: u32) {
          \"violations\":{violations},\"seconds\":{}}}",
         begun.elapsed().as_secs()
     );
+    Ok(())
 }
 
 /// A controller on which good and evil take turns.
@@ -317,37 +342,33 @@ impl Turns {
         }
     }
 
-    fn unplug(&mut self) {
+    fn unplug(&mut self) -> Result<()> {
         self.keyboard = None;
-        if self.is_evil {
-            self.evil.unplug();
-        } else {
-            self.good.unplug();
-        }
         self.is_in = false;
+        if self.is_evil { self.evil.unplug() } else { self.good.unplug() }
     }
 
-    fn plug(&mut self) {
+    fn plug(&mut self) -> Result<()> {
         self.is_evil = !self.is_evil;
-        if self.is_evil {
-            self.evil.plug();
-            self.keyboard = self.evil.keyboard();
-        } else {
-            self.good.plug();
-        }
         self.is_in = true;
         self.plugged += 1;
+        if !self.is_evil {
+            return self.good.plug();
+        }
+        self.evil.plug()?;
+        self.keyboard = self.evil.keyboard()?;
+        Ok(())
     }
 
     /// What is due by now.
-    fn step(&mut self) {
+    fn step(&mut self) -> Result<()> {
         let now = Instant::now();
         if now >= self.next {
             let stay = if self.is_in {
-                self.unplug();
+                self.unplug()?;
                 FAST
             } else {
-                self.plug();
+                self.plug()?;
                 self.stay()
             };
             // A gadget that came late makes the next one come early, but not at once.
@@ -359,6 +380,7 @@ impl Turns {
                 let _ = keyboard.write(&report);
             }
         }
+        Ok(())
     }
 
     fn stay(&mut self) -> Duration {
@@ -373,8 +395,8 @@ impl Turns {
     }
 }
 
-fn race(seconds: u64, controllers: u32) {
-    let mut kernel = Kernel::listen();
+fn race(seconds: u64, controllers: u32) -> Result<()> {
+    let mut kernel = Kernel::listen()?;
     let mut all: Vec<Turns> = (0..controllers).map(Turns::new).collect();
     let (mut good_found, mut good_in, mut evil_found, mut violations) = (0u64, 0u64, 0u64, 0u64);
     let mut count = |news: News, is_evil: bool| match (news, is_evil) {
@@ -387,16 +409,16 @@ fn race(seconds: u64, controllers: u32) {
     let begun = Instant::now();
     let end = begun + Duration::from_secs(seconds);
     while Instant::now() < end {
-        all.iter_mut().for_each(Turns::step);
+        all.iter_mut().try_for_each(Turns::step)?;
         let next = all.iter().map(|turns| turns.next).min().unwrap_or(end);
         let until = next.min(Instant::now() + TYPING);
-        while let Some((_, news, is_evil)) = kernel.next(until) {
+        while let Some((_, news, is_evil)) = kernel.next(until)? {
             count(news, is_evil);
         }
     }
     let took = begun.elapsed();
-    all.iter_mut().filter(|turns| turns.is_in).for_each(Turns::unplug);
-    while let Some((_, news, is_evil)) = kernel.next(Instant::now() + Duration::from_secs(1)) {
+    all.iter_mut().filter(|turns| turns.is_in).try_for_each(Turns::unplug)?;
+    while let Some((_, news, is_evil)) = kernel.next(Instant::now() + Duration::from_secs(1))? {
         count(news, is_evil);
     }
     let plugged: u64 = all.iter().map(|turns| turns.plugged).sum();
@@ -407,19 +429,16 @@ fn race(seconds: u64, controllers: u32) {
          \"milliseconds\":{}}}",
         took.as_millis()
     );
+    Ok(())
 }
 
-fn main() {
+fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["latency", count, gadget] => latency(count.parse().unwrap(), gadget),
-        ["cycles", count, controllers] => {
-            cycles(count.parse().unwrap(), controllers.parse().unwrap());
-        }
-        ["race", seconds, controllers] => {
-            race(seconds.parse().unwrap(), controllers.parse().unwrap());
-        }
-        _ => panic!("latency COUNT GADGET, cycles COUNT CONTROLLERS, or race SECONDS CONTROLLERS"),
+        ["latency", count, gadget] => latency(count.parse()?, gadget),
+        ["cycles", count, controllers] => cycles(count.parse()?, controllers.parse()?),
+        ["race", seconds, controllers] => race(seconds.parse()?, controllers.parse()?),
+        _ => bail!("latency COUNT GADGET, cycles COUNT CONTROLLERS, or race SECONDS CONTROLLERS"),
     }
 }
